@@ -1,0 +1,1 @@
+"""After: pure functions of a trace."""

@@ -1,0 +1,1 @@
+"""During: the only folder that may read a clock."""

@@ -1,0 +1,1 @@
+"""Before: from a suite file to decided runs, and from a manifest to a bundle."""

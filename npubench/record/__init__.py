@@ -1,0 +1,1 @@
+"""Kept: the record, its schema and the store."""

@@ -1,0 +1,1 @@
+"""Said: comparisons and report content as data."""

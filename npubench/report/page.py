@@ -1,0 +1,156 @@
+"""The content of a comparison, as data: what a renderer shows, without a word of markup or of any language.
+
+Titles of workloads come by language from their manifests; everything else is an id that message
+catalogues translate. A renderer computes nothing: ratios, ranks and verdicts are decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from npubench.analyze.estimate import Estimate
+from npubench.analyze.finding import Finding
+
+#: better/worse are said of A against B, and only where the rank test and the interval agree.
+Verdict = Literal["better", "worse", "indistinguishable", "not-comparable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One of the things compared: a target in a precision (and, between stores, a round or system).
+
+    ``key`` is unique on the page; ``label`` is short and for people, such as ``"cpu-all · int8"``.
+    """
+
+    key: str
+    label: str
+    target: str
+    backend: str
+    device: str
+    precision: str
+    options: Mapping[str, str]
+    system_id: str
+    simulated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SystemCard:
+    """A host on the page, as rows of id → value (ids: cpu, logical-cores, memory, kernel, governor …)."""
+
+    system_id: str
+    rows: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A against B for one metric of one row: > 1 means A is better, whatever the metric's direction.
+
+    ``low``/``high`` bound it at ``confidence``; ``p_value`` is of a two-sided rank test, or ``None`` where there
+    are too few windows to reject at all. ``reason`` says why a pair is not comparable.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    confidence: float
+    p_value: float | None
+    verdict: Verdict
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One subject's outcome in one row.
+
+    ``headline`` is ``None`` for a failed or skipped run, and then ``reason`` says why.
+    ``details`` are further metrics by name (``latency_p50`` …). ``ratio`` is against the page's baseline subject,
+    ``None`` in the baseline's own column. ``rank`` is 1 for the best; ``None`` where not ranked
+    (smoke grade, invalid, simulated, failed) with ``unranked`` saying which of these.
+    """
+
+    subject: str
+    run_id: str
+    status: str
+    reason: str
+    grade: str
+    headline: Estimate | None
+    details: Mapping[str, Estimate]
+    accuracy: Estimate | None
+    accuracy_required: float | None
+    accuracy_claim: str
+    ratio: Ratio | None
+    rank: int | None
+    unranked: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One workload in one scenario across all subjects."""
+
+    workload: str
+    title: Mapping[str, str]
+    task: Mapping[str, str]
+    operations: int
+    gate_metric: str
+    gate_unit: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All rows of one scenario, with the scenario's headline metric (see ``analyze.metrics.HEADLINE``)."""
+
+    scenario: str
+    headline: str
+    unit: str
+    higher_is_better: bool
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The latency distribution of one run: latency in ns at each of ``quantiles`` (0…1)."""
+
+    subject: str
+    quantiles: tuple[float, ...]
+    latency_ns: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """The latency curves of one workload in one scenario, one curve a subject; for a plot."""
+
+    scenario: str
+    workload: str
+    title: Mapping[str, str]
+    curves: tuple[Curve, ...]
+    bound_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is not the same for all subjects: id (``package:onnxruntime``, ``option:threads`` …) and each one's value."""
+
+    what: str
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonPage:
+    """Everything on one comparison. A page that holds a smoke-grade or simulated cell says so on top."""
+
+    title: str
+    made_at: str
+    harness: str
+    grades: tuple[str, ...]
+    baseline: str
+    subjects: tuple[Subject, ...]
+    systems: tuple[SystemCard, ...]
+    tables: tuple[Table, ...]
+    distributions: tuple[Distribution, ...]
+    differences: tuple[Difference, ...]
+    exclusions: tuple[str, ...]
+    unpaired: tuple[str, ...]

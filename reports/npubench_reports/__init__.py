@@ -1,0 +1,1 @@
+"""How comparisons look: one renderer a file, templates, charts and message catalogues."""
