@@ -1,0 +1,333 @@
+"""Carry samples from the load generator to the executor and report their completion.
+
+Four things have four owners in flight: the device slot (the executor), the permit (the path below),
+the buffers (the SampleSet), the output (whoever holds the returned arrays). One submit path serves accuracy,
+warm-up and measure. In the timed path there is a clock read, the call, a clock read, LoadGen's completion,
+and five integers stored; the check of the outputs comes after the completion and before the next request.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from npubench.contract.backend import Executor, Tensors
+from npubench.measure.check import OutputCheck, OutputError
+from npubench.measure.samples import SampleSet
+from npubench.measure.trace import Columns
+
+#: Reports the completion of samples to the load generator; gets their response ids.
+Complete = Callable[[Sequence[int]], None]
+#: Ends the run; does not return.
+Fail = Callable[[str, BaseException | None], None]
+
+_now = time.monotonic_ns
+
+
+class Sink:
+    """What one window writes to: columns, and the outputs of the rows that are looked at.
+
+    Args:
+        columns: Preallocated for every sample the window can bring.
+        looked_at: Rows whose outputs are kept and fully checked; ``None`` = every row.
+        complete: Called with the response ids of each finished request.
+    """
+
+    __slots__ = ("columns", "complete", "finished", "kept", "looked_at", "queries")
+
+    def __init__(self, columns: Columns, looked_at: frozenset[int] | None, complete: Complete) -> None:
+        self.columns = columns
+        self.looked_at = looked_at
+        self.complete = complete
+        self.kept: list[tuple[Sequence[int], Tensors]] = []  # rows of the request, its outputs
+        self.finished = 0
+        self.queries = 0
+
+
+class Request:
+    """Samples that go to the executor together: a slice of one query, or several coalesced queries.
+
+    ``rows`` are not contiguous only after coalescing.
+    """
+
+    __slots__ = ("ids", "indices", "rows")
+
+    def __init__(self, rows: list[int], ids: Sequence[int], indices: Sequence[int]) -> None:
+        self.rows = rows
+        self.ids = ids
+        self.indices = indices
+
+
+class Dispatcher(Protocol):
+    """A way to the executor. ``issue`` is LoadGen's callback; ``drain`` returns when nothing is in flight."""
+
+    path: str
+
+    def open(self, sink: Sink) -> None:
+        """Direct what follows to ``sink``; nothing may be in flight."""
+
+    def issue(self, ids: Sequence[int], indices: Sequence[int]) -> None:
+        """Take one query: response ids and sample indices."""
+
+    def drain(self) -> None:
+        """Wait until every request is complete and checked."""
+
+    def close(self) -> None:
+        """End the threads; nothing may be in flight."""
+
+
+class Desk:
+    """What all dispatchers share: writing a finished request into the sink, and failing the run."""
+
+    def __init__(self, executor: Executor, samples: SampleSet, check: OutputCheck, batch: int, fail: Fail) -> None:
+        self.executor = executor
+        self.samples = samples
+        self.check = check
+        self.batch = batch
+        self.fail = fail
+        self.sink: Sink
+        self._lock = threading.Lock()
+
+    def enter(self, ids: Sequence[int], indices: Sequence[int], now: int) -> int:
+        """Give a query its rows and stamp them issued; called by LoadGen's thread alone. Returns the first row."""
+        columns, sink = self.sink.columns, self.sink
+        first = columns.rows
+        last = first + len(ids)
+        if last > columns.capacity:
+            self.fail(f"harness: {last} samples issued, {columns.capacity} planned", None)
+        columns.rows = last
+        query = sink.queries
+        sink.queries = query + 1
+        if last - first == 1:
+            columns.issued[first] = now
+            columns.sample[first] = indices[0]
+            columns.query[first] = query
+            return first
+        for row, index in zip(range(first, last), indices, strict=True):
+            columns.issued[row] = now
+            columns.sample[row] = index
+            columns.query[row] = query
+        return first
+
+    def look(self, request_rows: Sequence[int], size: int, outputs: Tensors) -> None:
+        """Check outputs after their completion was reported; keep those of rows that are looked at."""
+        sink = self.sink
+        try:
+            if sink.looked_at is not None and sink.looked_at.isdisjoint(request_rows):
+                self.check.cheap(outputs, size)
+            else:
+                self.check.full(outputs, size)
+                sink.kept.append((request_rows, outputs))
+        except OutputError as error:
+            self.fail(str(error), None)
+
+    def leave(self, request: Request, started: int, done: int, outputs: Tensors) -> None:
+        """Report a request complete, then store its times, then check it."""
+        sink = self.sink
+        sink.complete(request.ids)
+        columns = sink.columns
+        for row in request.rows:
+            columns.started[row] = started
+            columns.done[row] = done
+        self.look(request.rows, len(request.rows), outputs)
+        with self._lock:
+            sink.finished += len(request.rows)
+
+
+class InlineDispatcher(Desk):
+    """Execute in LoadGen's own thread: no hand-over, the least that can be added. For one request in flight."""
+
+    path = "execute, inline"
+
+    def open(self, sink: Sink) -> None:
+        self.sink = sink
+
+    def issue(self, ids: Sequence[int], indices: Sequence[int]) -> None:
+        try:
+            if len(ids) == 1:
+                inputs = self.samples.single[indices[0]]
+                execute = self.executor.execute
+                issued = _now()
+                outputs = execute(inputs)
+                done = _now()
+                sink = self.sink
+                sink.complete(ids)
+                row = self.enter(ids, indices, issued)
+                columns = sink.columns
+                columns.started[row] = issued
+                columns.done[row] = done
+                looked_at = sink.looked_at
+                if looked_at is not None and row not in looked_at:
+                    self.check.cheap(outputs, 1)
+                else:
+                    self.look((row,), 1, outputs)
+                sink.finished += 1
+                return
+            first = self.enter(ids, indices, _now())
+            for at in range(0, len(ids), self.batch):
+                part = indices[at : at + self.batch]
+                request = Request(list(range(first + at, first + at + len(part))), ids[at : at + self.batch], part)
+                inputs = self.samples.take(part)
+                started = _now()
+                outputs = self.executor.execute(inputs)
+                self.leave(request, started, _now(), outputs)
+        except BaseException as error:
+            self.fail("", error)
+
+    def drain(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class ThreadDispatcher(Desk):
+    """Execute in ``in_flight`` threads fed by a queue; server queries may wait ``delay_ns`` to fill a batch."""
+
+    def __init__(
+        self, executor: Executor, samples: SampleSet, check: OutputCheck, batch: int, fail: Fail, in_flight: int, delay_ns: int
+    ) -> None:
+        super().__init__(executor, samples, check, batch, fail)
+        self.path = f"execute, {in_flight} thread" + ("s" if in_flight > 1 else "")
+        self._delay_ns = delay_ns
+        self._waiting: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._issued = 0
+        self._threads = [threading.Thread(target=self._serve, name=f"npubench-{n}", daemon=True) for n in range(in_flight)]
+        for thread in self._threads:
+            thread.start()
+
+    def open(self, sink: Sink) -> None:
+        self.sink = sink
+        self._issued = 0
+
+    def issue(self, ids: Sequence[int], indices: Sequence[int]) -> None:
+        try:
+            first = self.enter(ids, indices, _now())
+            self._issued += len(ids)
+            if len(ids) == 1:
+                self._waiting.put(Request([first], ids, indices))
+                return
+            for at in range(0, len(ids), self.batch):
+                part = indices[at : at + self.batch]
+                self._waiting.put(Request(list(range(first + at, first + at + len(part))), ids[at : at + self.batch], part))
+        except BaseException as error:
+            self.fail("", error)
+
+    def _serve(self) -> None:
+        """Take, coalesce, execute, report: one request at a time a thread."""
+        try:
+            take, execute, leave = self._waiting.get, self.executor.execute, self.leave
+            single, batch = self.samples, self.batch
+            while (request := take()) is not None:
+                if batch > 1 and len(request.ids) == 1:
+                    request = self._coalesce(request)
+                    if request is None:
+                        return
+                inputs = single.take(request.indices)
+                started = _now()
+                outputs = execute(inputs)
+                leave(request, started, _now(), outputs)
+        except BaseException as error:
+            self.fail("", error)
+
+    def _coalesce(self, request: Request) -> Request | None:
+        """Add waiting single-sample queries up to the batch; wait for more at most the stated delay."""
+        rows, ids, indices = list(request.rows), list(request.ids), list(request.indices)
+        until = self.sink.columns.issued[rows[0]] + self._delay_ns
+        while len(ids) < self.batch:
+            try:
+                left = until - _now()
+                other = self._waiting.get(timeout=left / 1e9) if left > 0 else self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if other is None:
+                self._waiting.put(None)
+                break
+            rows += other.rows
+            ids += other.ids
+            indices += other.indices
+        return Request(rows, ids, indices)
+
+    def drain(self) -> None:
+        _wait_for(lambda: self.sink.finished >= self._issued)
+
+    def close(self) -> None:
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join(timeout=10)
+
+
+class SubmitDispatcher(Desk):
+    """Hand requests to the runtime's own asynchronous ``submit``, at most ``in_flight`` at once.
+
+    A feeder thread waits for permits, so that LoadGen's thread never does.
+    """
+
+    def __init__(self, executor: Executor, samples: SampleSet, check: OutputCheck, batch: int, fail: Fail, in_flight: int) -> None:
+        super().__init__(executor, samples, check, batch, fail)
+        self.path = f"submit, {in_flight} in flight"
+        self._waiting: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._permits = threading.Semaphore(in_flight)
+        self._issued = 0
+        self._feeder = threading.Thread(target=self._feed, name="npubench-feeder", daemon=True)
+        self._feeder.start()
+
+    def open(self, sink: Sink) -> None:
+        self.sink = sink
+        self._issued = 0
+
+    def issue(self, ids: Sequence[int], indices: Sequence[int]) -> None:
+        try:
+            first = self.enter(ids, indices, _now())
+            self._issued += len(ids)
+            for at in range(0, len(ids), self.batch):
+                part = indices[at : at + self.batch]
+                self._waiting.put(Request(list(range(first + at, first + at + len(part))), ids[at : at + self.batch], part))
+        except BaseException as error:
+            self.fail("", error)
+
+    def _feed(self) -> None:
+        try:
+            while (request := self._waiting.get()) is not None:
+                inputs = self.samples.take(request.indices)
+                self._permits.acquire()
+                started = _now()
+                self.executor.submit(inputs, self._done(request, started))
+        except BaseException as error:
+            self.fail("", error)
+
+    def _done(self, request: Request, started: int) -> Callable[[Tensors | None, BaseException | None], None]:
+        """Return the completion of one request; the permit goes back after the check, before the next is taken."""
+        called = threading.Lock()
+
+        def done(outputs: Tensors | None, error: BaseException | None) -> None:
+            now = _now()
+            try:
+                if not called.acquire(blocking=False):
+                    self.fail("submit called done twice for one request", None)
+                if error is not None or outputs is None:
+                    self.fail("", error or OutputError("submit called done with neither outputs nor an error"))
+                    return
+                self.leave(request, started, now, outputs)
+                self._permits.release()
+            except BaseException as failure:
+                self.fail("", failure)
+
+        return done
+
+    def drain(self) -> None:
+        _wait_for(lambda: self.sink.finished >= self._issued)
+
+    def close(self) -> None:
+        self._waiting.put(None)
+        self._feeder.join(timeout=10)
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    """Wait outside the window until ``condition`` holds; the supervisor's deadline ends a wait that never does."""
+    while not condition():
+        time.sleep(0.001)

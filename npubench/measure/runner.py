@@ -1,0 +1,275 @@
+"""Supervise one worker from outside: deadlines, idle watchdog, kill of the whole process group.
+
+Waits on descriptors and never spins. Where the worker starts is one seam, ``start_worker``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from npubench.contract.runspec import Phase, RunSpec, to_plain
+from npubench.measure.sampler import SamplerProcess, start_sampler
+
+#: How much of the worker's log goes into a record, bytes.
+_TAIL_BYTES = 4000
+
+#: Phases in which silence means a hang.
+_WATCHED = {Phase.ACCURACY.value, Phase.WARM_UP.value, Phase.SEARCH.value, Phase.MEASURE.value}
+
+#: How long a worker that has reported its end may take to leave, s.
+_LEAVE_S = 5.0
+
+OnEvent = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a worker ended.
+
+    Args:
+        kind: ``"finished"``; or ``"plugin"``, ``"harness"``, ``"target"``, ``"input"``, ``"rate"`` (reported by the worker),
+            ``"died"``, ``"deadline"``, ``"hung"`` (seen from outside), ``"skipped"``.
+        reason: One sentence, empty when finished.
+        phase: The phase it ended in.
+        exit_code: The worker's exit code, negative for a signal.
+        wall_ns: From start to end by the supervisor's own clock.
+        phases: Phase → when it began, as the supervisor heard it.
+        log_tail: The last of what plug-in and SDK printed.
+    """
+
+    kind: str
+    reason: str
+    phase: str
+    exit_code: int | None
+    wall_ns: int
+    phases: dict[str, int] = field(default_factory=dict)
+    log_tail: str = ""
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """A started worker, with the ends of its pipes that belong to the supervisor."""
+
+    process: subprocess.Popen[bytes]
+    events: int
+    control: int
+
+
+def start_worker(spec: RunSpec, folder: Path) -> WorkerProcess:
+    """Start the worker in a process group of its own, with its output in ``folder/worker.log``.
+
+    Raises:
+        OSError: The interpreter cannot be started.
+    """
+    (folder / "spec.json").write_text(json.dumps(to_plain(spec), indent=1, ensure_ascii=False), encoding="utf-8")
+    events_read, events_write = os.pipe()
+    control_read, control_write = os.pipe()
+    try:
+        with (folder / "worker.log").open("wb") as log:
+            process = subprocess.Popen(
+                [interpreter(spec), "-m", "npubench.measure.worker", folder, str(events_write), str(control_read), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment(spec),
+                pass_fds=(events_write, control_read),
+                start_new_session=True,
+            )
+    except BaseException:
+        os.close(events_read)
+        os.close(control_write)
+        raise
+    finally:
+        os.close(events_write)
+        os.close(control_read)
+    return WorkerProcess(process, events_read, control_write)
+
+
+def interpreter(spec: RunSpec) -> str:
+    """Return the target's interpreter, the harness's own where none is named."""
+    return spec.target.python or sys.executable
+
+
+def environment(spec: RunSpec) -> dict[str, str]:
+    """Return the worker's environment: the harness's, then the target's; unbuffered so that a crash loses no words."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **spec.target.env}
+
+
+def run_worker(spec: RunSpec, folder: Path, on_event: OnEvent = lambda event: None) -> Outcome:
+    """Carry out one run and return how it ended; what it observed is in ``folder``.
+
+    Args:
+        spec: The run.
+        folder: An empty folder of its own.
+        on_event: Told of each event, for progress.
+
+    Raises:
+        KeyboardInterrupt: After the process group is dead.
+    """
+    begun = time.monotonic_ns()
+    try:
+        worker = start_worker(spec, folder)
+    except OSError as error:
+        return Outcome("target", f"target '{spec.target.name}': python '{interpreter(spec)}' cannot be started: {error}", "start", None, 0)
+    watch = _Watch(spec)
+    sampler: SamplerProcess | None = None
+    try:
+        for event in _events(worker.events, watch):
+            watch.take(event)
+            on_event(event)
+            if event["event"] == "baseline":
+                sampler = start_sampler(interpreter(spec), environment(spec), spec.target, folder)
+                os.write(worker.control, b"\n")
+            if watch.ended:
+                break
+        if watch.ended is None and watch.verdict is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(_LEAVE_S)
+        elif watch.ended == "finished":
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(_LEAVE_S)
+    finally:
+        if sampler is not None:
+            sampler.stop()
+        kill_group(worker.process)
+        os.close(worker.events)
+        with contextlib.suppress(OSError):
+            os.close(worker.control)
+    kind, reason = watch.conclude(worker.process.returncode)
+    return Outcome(
+        kind=kind,
+        reason=reason,
+        phase=watch.phase,
+        exit_code=worker.process.returncode,
+        wall_ns=time.monotonic_ns() - begun,
+        phases=watch.begun,
+        log_tail=log_tail(folder / "worker.log"),
+    )
+
+
+class _Watch:
+    """What the supervisor knows of a worker, and when it loses patience."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        self.spec = spec
+        self.phase = "start"
+        self.begun: dict[str, int] = {}
+        self.ended: str | None = None
+        self.verdict: tuple[str, str] | None = None
+        self._since = self._moved = time.monotonic()
+        self._done = -1
+        self._failure: Mapping[str, Any] = {}
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Note one event."""
+        now = time.monotonic()
+        kind = event["event"]
+        if kind == "phase":
+            self.phase = str(event["phase"])
+            self.begun[self.phase] = int(event["start_ns"])
+            self._since = self._moved = now
+            self._done = -1
+        elif kind == "progress" and event["done"] != self._done:
+            self._done = int(event["done"])
+            self._moved = now
+        elif kind == "search":
+            self._moved = now
+        elif kind in ("finished", "failed"):
+            self.ended = str(kind)
+            self._failure = event
+
+    def patience_s(self) -> float:
+        """Return for how long to wait for the next event before judging, s."""
+        now = time.monotonic()
+        left = self._since + self._deadline_s() - now
+        if self.phase in _WATCHED:
+            left = min(left, self._moved + self.spec.watchdog_s - now)
+        return max(0.0, left)
+
+    def judge(self) -> bool:
+        """Say whether patience is at its end, and note the verdict."""
+        now = time.monotonic()
+        name = f"{self.spec.target.backend}:{self.spec.target.device} on {self.spec.workload}"
+        if now >= self._since + self._deadline_s():
+            self.verdict = ("deadline", f"{name}: phase {self.phase} took longer than its deadline of {self._deadline_s():g} s; killed")
+        elif self.phase in _WATCHED and now >= self._moved + self.spec.watchdog_s:
+            self.verdict = ("hung", f"{name}: hung in phase {self.phase}: no sample completed for {self.spec.watchdog_s:g} s; killed")
+        return self.verdict is not None
+
+    def conclude(self, exit_code: int | None) -> tuple[str, str]:
+        """Return how it ended, and why."""
+        if self.verdict is not None:
+            return self.verdict
+        if self.ended == "finished":
+            return "finished", ""
+        if self.ended == "failed":
+            return str(self._failure.get("kind", "plugin")), str(self._failure.get("reason", ""))
+        name = f"{self.spec.target.backend}:{self.spec.target.device} on {self.spec.workload}"
+        if exit_code is not None and exit_code < 0:
+            with contextlib.suppress(ValueError):
+                return "died", f"{name}: the worker was killed by {signal.Signals(-exit_code).name} in phase {self.phase}"
+        return "died", f"{name}: the worker exited with code {exit_code} in phase {self.phase} before it had finished"
+
+    def _deadline_s(self) -> float:
+        return self.spec.deadlines_s.get(self.phase, 60.0)
+
+
+def _events(descriptor: int, watch: _Watch) -> Any:
+    """Yield events until the pipe closes or the watch loses patience."""
+    pending = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while True:
+            if not selector.select(watch.patience_s()):
+                if watch.judge():
+                    return
+                continue
+            chunk = os.read(descriptor, 65536)
+            if not chunk:
+                return
+            *lines, pending = (pending + chunk).split(b"\n")
+            for line in lines:
+                event = _parse(line)
+                if event is not None:
+                    yield event
+            # Many lively lines must not outlast a deadline.
+            if watch.judge():
+                return
+
+
+def _parse(line: bytes) -> Mapping[str, Any] | None:
+    """Return an event; a plug-in that writes into the pipe is not listened to."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a process group and reap its leader."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def log_tail(path: Path) -> str:
+    """Return the last lines of a log as text, bounded."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - _TAIL_BYTES))
+            return file.read().decode("utf-8", errors="replace").replace("\x00", "")
+    except OSError:
+        return ""

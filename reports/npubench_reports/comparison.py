@@ -1,0 +1,294 @@
+"""A comparison page made ready for its template: numbers as text, findings numbered, every cell with its place.
+
+Chooses wording and digits only. What is valid, ranked, better or comparable is taken from the page as it stands.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from npubench.analyze.estimate import Estimate
+from npubench.analyze.finding import Finding
+from npubench.report.page import Cell, ComparisonPage, Ratio, Row, Subject, Table
+
+from npubench_reports import numbers
+from npubench_reports.messages import Messages
+
+#: Metrics in the order of the detail tables; others follow by name.
+METRICS = (
+    "throughput", "query_rate", "latency_min", "latency_p50", "latency_mean", "latency_p90", "latency_p95", "latency_p97",
+    "latency_p99", "latency_p999", "latency_max",
+)  # fmt: skip
+STATUSES = ("ok", "invalid", "failed", "skipped")
+SEVERITIES = ("invalid", "warning", "note")
+#: From the least a number may be used for to the most.
+GRADES = ("smoke", "nightly", "official")
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What the page may be used for: a level for its look, a heading, sentences, and the count of runs by status."""
+
+    level: str
+    heading: str
+    sentences: tuple[str, ...]
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A pointer from a cell to one of its findings; the same number is the same rule everywhere on the page."""
+
+    number: int
+    anchor: str
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The accuracy of a run beside its bound; ``sign`` is empty where the page does not tell the direction."""
+
+    value: str
+    exact: str
+    unit: str
+    required: str
+    sign: str
+    missed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RatioView:
+    """A ratio to the baseline as text."""
+
+    text: str
+    interval: str
+    confidence: str
+    exact: str
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellView:
+    """One cell: the subject's outcome as text, or ``cell`` is ``None`` where nothing was run."""
+
+    subject: Subject
+    cell: Cell | None
+    anchor: str
+    headline: numbers.Figure | None
+    why: str
+    gate: Gate | None
+    ratio: RatioView | None
+    markers: tuple[Marker, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """One workload's row."""
+
+    row: Row
+    title: str
+    task: str
+    operations: str
+    cells: tuple[CellView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One figure of a detail table, or the letter of the note that says why there is none."""
+
+    figure: numbers.Figure | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class DetailTable:
+    """Every further metric of a scenario; ``lines`` are (row, cell, one detail a metric), ``notes`` reason by letter."""
+
+    metrics: tuple[str, ...]
+    lines: tuple[tuple[RowView, CellView, tuple[Detail, ...]], ...]
+    notes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TableView:
+    """One scenario's table; ``unranked`` is the reason all its cells share for having no rank, or ``""``."""
+
+    table: Table
+    anchor: str
+    rows: tuple[RowView, ...]
+    unranked: str
+    details: DetailTable
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule that raised findings somewhere on the page."""
+
+    number: int
+    rule: str
+    severity: str
+    runs: int
+
+
+def purpose(page: ComparisonPage, messages: Messages) -> Purpose:
+    """Say what ``page`` may be used for: by its lowest grade, and not for more than its valid, real runs allow."""
+    simulated = {s.key: s.label for s in page.subjects if s.simulated}
+    cells = [cell for table in page.tables for row in table.rows for cell in row.cells]
+    counts = Counter(cell.status for cell in cells)
+    grades = sorted(page.grades, key=lambda g: GRADES.index(g) if g in GRADES else -1)
+    if not cells:
+        level = "empty"
+    elif len(simulated) == len(page.subjects):
+        level = "simulated"
+    elif not any(cell.status == "ok" and cell.subject not in simulated for cell in cells):
+        level = "none-valid"
+    else:
+        level = grades[0] if grades and grades[0] in GRADES else "unknown"
+    sentences = [messages.name("purpose.grade", grade) for grade in grades]
+    if simulated:
+        sentences.append(messages("purpose.simulated-subjects", labels=", ".join(simulated.values())))
+    if "official" in grades:
+        sentences.append(messages("purpose.only-valid"))
+    sentences.append(messages("purpose.complete"))
+    return Purpose(level, messages(f"purpose.heading.{level}"), tuple(sentences), {s: counts[s] for s in _statuses(counts)})
+
+
+def _statuses(counts: Mapping[str, int]) -> list[str]:
+    return [*STATUSES, *(status for status in counts if status not in STATUSES)]
+
+
+def rules(page: ComparisonPage) -> tuple[Rule, ...]:
+    """Number the rules that raised findings: by their worst severity, then by where they first appear."""
+    worst: dict[str, int] = {}
+    runs: Counter[str] = Counter()
+    for table in page.tables:
+        for row in table.rows:
+            for cell in row.cells:
+                runs.update({finding.rule for finding in cell.findings})
+                for finding in cell.findings:
+                    severity = SEVERITIES.index(finding.severity)
+                    worst[finding.rule] = min(severity, worst.get(finding.rule, severity))
+    ordered = sorted(worst, key=lambda rule: worst[rule])
+    return tuple(Rule(i, rule, SEVERITIES[worst[rule]], runs[rule]) for i, rule in enumerate(ordered, start=1))
+
+
+def tables(page: ComparisonPage, messages: Messages, numbered: Iterable[Rule]) -> tuple[TableView, ...]:
+    """Make every scenario's table ready."""
+    number = {rule.rule: rule.number for rule in numbered}
+    return tuple(_table(page, table, f"t{i}", messages, number) for i, table in enumerate(page.tables, start=1))
+
+
+def _table(page: ComparisonPage, table: Table, anchor: str, messages: Messages, number: Mapping[str, int]) -> TableView:
+    rows = tuple(_row(page, row, f"{anchor}r{i}", messages, number) for i, row in enumerate(table.rows, start=1))
+    cells = [cell for row in table.rows for cell in row.cells]
+    reasons = {cell.unranked if cell.rank is None else "" for cell in cells}
+    shared = reasons.pop() if len(reasons) == 1 else ""
+    return TableView(table, anchor, rows, shared, _details(rows, messages))
+
+
+def _row(page: ComparisonPage, row: Row, anchor: str, messages: Messages, number: Mapping[str, int]) -> RowView:
+    outcome = {cell.subject: cell for cell in row.cells}
+    headlines = [cell.headline for cell in row.cells if cell.headline is not None]
+    unit = headlines[0].unit if headlines else ""
+    scale = numbers.scale_for((h.value for h in headlines), unit)
+    operations = ""
+    if row.operations > 0:
+        work = Estimate(value=float(row.operations), unit="op")
+        shown = numbers.figure(work, numbers.scale_for([work.value], "op"), messages.locale)
+        operations = f"{shown.text} {shown.unit}" if shown else ""
+    views = tuple(
+        _cell(row, subject, outcome.get(subject.key), f"{anchor}c{i}", scale, messages, number)
+        for i, subject in enumerate(page.subjects, start=1)
+    )
+    return RowView(row, messages.of(row.title, row.workload), messages.of(row.task, ""), operations, views)
+
+
+def _cell(
+    row: Row,
+    subject: Subject,
+    cell: Cell | None,
+    anchor: str,
+    scale: numbers.Scale,
+    messages: Messages,
+    number: Mapping[str, int],
+) -> CellView:
+    if cell is None:
+        return CellView(subject, None, anchor, None, messages("cell.not-run"), None, None, ())
+    headline = numbers.figure(cell.headline, scale, messages.locale) if cell.headline is not None else None
+    why = cell.reason
+    if headline is None and cell.headline is not None and cell.headline.reason:
+        why = " · ".join(dict.fromkeys(part for part in (cell.reason, cell.headline.reason) if part))
+    ordered = sorted(cell.findings, key=lambda f: (SEVERITIES.index(f.severity), number[f.rule]))
+    markers = tuple(Marker(number[f.rule], f"{anchor}f{i}", f) for i, f in enumerate(ordered, start=1))
+    ratio = _ratio(cell.ratio, messages) if cell.ratio is not None else None
+    return CellView(subject, cell, anchor, headline, why, _gate(row, cell, messages), ratio, markers)
+
+
+def _gate(row: Row, cell: Cell, messages: Messages) -> Gate | None:
+    if cell.accuracy is None:
+        return None
+    value, required = cell.accuracy.value, cell.accuracy_required
+    missed = any(f.rule == "accuracy-gate" and f.severity == "invalid" for f in cell.findings)
+    sign = {True: "≥", False: "≤", None: ""}[row.gate_higher_is_better]
+    texts = ("", "")
+    if value is not None:
+        texts = numbers.against(value, value if required is None else required, messages.locale)
+    elif required is not None:
+        texts = ("", numbers.against(required, required, messages.locale)[1])
+    return Gate(
+        value=texts[0],
+        exact=numbers.exactly(cell.accuracy),
+        unit=messages.name("unit", row.gate_unit) if row.gate_unit else "",
+        required=texts[1] if required is not None else "",
+        sign=sign,
+        missed=missed,
+    )
+
+
+def _ratio(ratio: Ratio, messages: Messages) -> RatioView:
+    estimate = Estimate(value=ratio.value, unit="", low=ratio.low, high=ratio.high, confidence=ratio.confidence)
+    shown = numbers.figure(estimate, numbers.Scale(1.0, ""), messages.locale)
+    exact = f"{shown.exact}; p = {numbers.plain(ratio.p_value)}" if shown and ratio.p_value is not None else ""
+    return RatioView(
+        text=shown.text if shown else "",
+        interval=shown.interval if shown else "",
+        confidence=shown.confidence if shown else "",
+        exact=exact or (shown.exact if shown else ""),
+        verdict=ratio.verdict,
+        reason=ratio.reason,
+    )
+
+
+def _details(rows: Sequence[RowView], messages: Messages) -> DetailTable:
+    runs = [(row, view, view.cell) for row in rows for view in row.cells if view.cell is not None and view.cell.details]
+    names = {name for _, _, cell in runs for name in cell.details}
+    metrics = (*(m for m in METRICS if m in names), *sorted(names.difference(METRICS)))
+    letters: dict[str, str] = {}
+    lines = []
+    for row, view, cell in runs:
+        scales = _detail_scales(row)
+        details = []
+        for metric in metrics:
+            estimate = cell.details.get(metric)
+            shown = numbers.figure(estimate, scales[estimate.unit], messages.locale) if estimate is not None else None
+            reason = (estimate.reason or "") if estimate is not None else messages("cell.not-measured")
+            note = "" if shown else letters.setdefault(reason or messages("cell.no-reason"), _letter(len(letters)))
+            details.append(Detail(shown, note))
+        lines.append((row, view, tuple(details)))
+    return DetailTable(metrics, tuple(lines), {letter: reason for reason, letter in letters.items()})
+
+
+def _detail_scales(row: RowView) -> dict[str, numbers.Scale]:
+    """Return one scale a unit for all of a workload's runs, so that a row reads across and a group reads down."""
+    values: dict[str, list[float | None]] = {}
+    for view in row.cells:
+        for estimate in view.cell.details.values() if view.cell is not None else ():
+            values.setdefault(estimate.unit, []).append(estimate.value)
+    return {unit: numbers.scale_for(found, unit) for unit, found in values.items()}
+
+
+def _letter(index: int) -> str:
+    return chr(ord("a") + index) if index < 26 else f"a{index}"

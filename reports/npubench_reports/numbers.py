@@ -1,0 +1,154 @@
+"""Figures as people read them: scaled units, the digits the interval warrants, the locale's separators.
+
+Rounds for display only: whoever needs the exact value finds it beside the rounded one, and nothing is derived here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+
+from babel.core import Locale
+from babel.dates import format_date
+from babel.numbers import format_decimal, format_percent
+from npubench.analyze.estimate import Estimate
+
+#: Units that are scaled for people: factor from the record's unit, and the unit it then is. Ascending.
+SCALES: dict[str, tuple[tuple[float, str], ...]] = {
+    "ns": ((1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")),
+    "J": ((1e-6, "µJ"), (1e-3, "mJ"), (1.0, "J"), (1e3, "kJ")),
+    "J/sample": ((1e-6, "µJ/sample"), (1e-3, "mJ/sample"), (1.0, "J/sample")),
+    "op": ((1e6, "MOP"), (1e9, "GOP"), (1e12, "TOP")),
+}
+
+#: Korea has had no daylight saving since 1988, so a fixed offset needs no time zone database. Both languages show the
+#: same clock: a page in one must not seem to be of another day than its twin.
+KST = timezone(timedelta(hours=9), "KST")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A unit to show values in: a value in the record's unit is divided by ``factor`` to be in ``unit``."""
+
+    factor: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A value ready to be shown: ``text`` and ``interval`` in ``unit``, and ``exact`` in the record's own unit."""
+
+    text: str
+    interval: str
+    confidence: str
+    unit: str
+    exact: str
+
+
+def scale_for(values: Iterable[float | None], unit: str) -> Scale:
+    """Return one scale for values that stand beside each other: the largest unit with the greatest ≥ 1 and all ≥ 0.1.
+
+    Neighbours share a unit, because a reader compares the digits before the units.
+    """
+    sizes = [abs(v) for v in values if v]
+    steps = SCALES.get(unit, ((1.0, unit),))
+    # Just under 1 and 0.1, so that what rounds to 1 ms is not shown as 1,000 µs.
+    fitting = [s for s in steps if sizes and max(sizes) >= 0.9995 * s[0] and min(sizes) >= 0.0995 * s[0]]
+    return Scale(*(fitting or steps)[-1 if fitting else 0])
+
+
+def last_digit(value: float, low: float | None = None, high: float | None = None) -> int:
+    """Return the power of ten of the last digit worth showing: three significant digits, four in a tight interval."""
+    size = math.floor(math.log10(abs(value))) if value else 0
+    if low is None or high is None or high <= low:
+        return size - 2
+    width = math.floor(math.log10(high - low))
+    return min(max(width - 1, size - 3), size - 2)
+
+
+def figure(estimate: Estimate, scale: Scale, locale: Locale) -> Figure | None:
+    """Return ``estimate`` as people read it, or ``None`` where it has no value.
+
+    The ends of the interval are rounded outwards: a page never claims more certainty than the record.
+    """
+    if estimate.value is None:
+        return None
+    value = estimate.value / scale.factor
+    low, high = (None if end is None else end / scale.factor for end in (estimate.low, estimate.high))
+    digit = last_digit(value, low, high)
+    interval = between(
+        None if low is None else decimal(low, digit, locale, ROUND_FLOOR),
+        None if high is None else decimal(high, digit, locale, ROUND_CEILING),
+    )
+    confidence = percent(estimate.confidence, locale) if interval and estimate.confidence is not None else ""
+    return Figure(decimal(value, digit, locale), interval, confidence, scale.unit, exactly(estimate))
+
+
+def between(low: str | None, high: str | None) -> str:
+    """Return an interval as text: both ends, or the one there is with its direction; ``""`` for neither."""
+    if low is not None and high is not None:
+        return f"{low} – {high}"
+    if high is not None:
+        return f"≤ {high}"
+    return "" if low is None else f"≥ {low}"
+
+
+def decimal(value: float, digit: int, locale: Locale, rounding: str = ROUND_HALF_EVEN) -> str:
+    """Return ``value`` rounded to the power of ten ``digit``, with the locale's separators."""
+    # repr, and not the binary expansion: 0.1 rounded up to one digit is 0.1.
+    rounded = Decimal(repr(float(value))).quantize(Decimal(1).scaleb(digit), rounding=rounding)
+    pattern = "#,##0" + ("." + "0" * -digit if digit < 0 else "")
+    return format_decimal(Decimal(int(rounded)) if digit >= 0 else rounded, format=pattern, locale=locale)
+
+
+def against(value: float, bound: float, locale: Locale) -> tuple[str, str]:
+    """Return a value and the bound it is held against, with digits enough that rounding never makes them meet."""
+    size = math.floor(math.log10(max(abs(value), abs(bound)) or 1.0))
+    for digits in (4, 5, 6, 8):
+        texts = decimal(value, size + 1 - digits, locale), decimal(bound, size + 1 - digits, locale)
+        if texts[0] != texts[1] or value == bound:
+            return texts
+    return plain(value), plain(bound)
+
+
+def percent(share: float, locale: Locale) -> str:
+    """Return a share as a percentage, such as 0.999 → 99.9%."""
+    return format_percent(share, format="#,##0.###%", locale=locale)
+
+
+def count(value: int, locale: Locale) -> str:
+    """Return a whole number with the locale's separators."""
+    return format_decimal(value, locale=locale)
+
+
+def plain(value: float) -> str:
+    """Return ``value`` with every digit it has and no separators, as a record or a spreadsheet holds it."""
+    return repr(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+
+
+def exactly(estimate: Estimate) -> str:
+    """Return everything ``estimate`` says, unrounded and in its own unit; for titles."""
+    if estimate.value is None:
+        return ""
+    parts = [f"{plain(estimate.value)} {estimate.unit}".strip()]
+    ends = between(*(None if end is None else plain(end) for end in (estimate.low, estimate.high)))
+    if ends:
+        parts.append(f"[{ends}]" + (f" @ {plain(estimate.confidence)}" if estimate.confidence is not None else ""))
+    if estimate.n is not None:
+        parts.append(f"n = {estimate.n}")
+    return "; ".join(parts)
+
+
+def moment(text: str, locale: Locale) -> str:
+    """Return an ISO 8601 time as a date and time of day in Korea; as it stands where it cannot be read as one."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=timezone.utc)
+    when = when.astimezone(KST)
+    return f"{format_date(when.date(), 'long', locale)} {when:%H:%M} KST"
