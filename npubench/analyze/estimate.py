@@ -28,7 +28,7 @@ class Estimate:
     n: int | None = None
     """How many observations it stands on."""
     reason: str | None = None
-    """Why there is no value; null where there is one."""
+    """Why there is no value, or no interval beside it; null where nothing is missing."""
 
 
 def absent(unit: str, reason: str, n: int | None = None) -> Estimate:

@@ -122,7 +122,8 @@ class Backend(ABC):
 
     #: The contract version this plug-in is written for.
     contract: ClassVar[int] = CONTRACT_VERSION
-    #: A frozen dataclass of this backend's options; unknown keys are an error.
+    #: A frozen dataclass of this backend's options; unknown keys are an error. A field ``allow_host_operators: bool = False``
+    #: is how a user asks for operators on the host CPU; without it, a run with such operators is invalid.
     Options: ClassVar[type] = NoOptions
 
     @abstractmethod

@@ -55,7 +55,6 @@ class TargetSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     artefact: str = ""
     artefact_digest: str = ""
-    allow_host_operators: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ Standard output and error belong to the plug-in, whose SDK may print there at wi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 #: What the worker exits with after it has reported a failure itself.
@@ -25,6 +27,8 @@ class Reporter:
         os.set_inheritable(descriptor, False)
         self._descriptor = descriptor
         self.phase = ""
+        #: Called before the process ends on a failure, so that what was observed so far is kept.
+        self.before_failing: Callable[[], None] = lambda: None
 
     def send(self, event: str, **values: Any) -> None:
         """Send one event. A supervisor that is gone ends the worker: nobody would keep what it finds."""
@@ -44,6 +48,8 @@ class Reporter:
         """
         if error is not None:
             traceback.print_exception(error)
+        with contextlib.suppress(Exception):
+            self.before_failing()
         sys.stdout.flush()
         sys.stderr.flush()
         self.send("failed", kind=kind, phase=self.phase, reason=reason[:LONGEST_TEXT])

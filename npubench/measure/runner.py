@@ -44,7 +44,7 @@ class Outcome:
         phase: The phase it ended in.
         exit_code: The worker's exit code, negative for a signal.
         wall_ns: From start to end by the supervisor's own clock.
-        phases: Phase → when it began, as the supervisor heard it.
+        phases: Phase → when the supervisor heard of its beginning, by its own monotonic clock, ns.
         log_tail: The last of what plug-in and SDK printed.
     """
 
@@ -177,7 +177,7 @@ class _Watch:
         kind = event["event"]
         if kind == "phase":
             self.phase = str(event["phase"])
-            self.begun[self.phase] = int(event["start_ns"])
+            self.begun[self.phase] = time.monotonic_ns()
             self._since = self._moved = now
             self._done = -1
         elif kind == "progress" and event["done"] != self._done:

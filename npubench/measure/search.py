@@ -16,9 +16,11 @@ import numpy as np
 RESOLUTION = 0.03
 #: A bracket that is not found in this many probes says so instead of going on.
 MOST_PROBES = 16
-#: How far a rate that failed certification steps back, and how often.
-STEP_BACK = 0.97
-MOST_CERTIFICATIONS = 4
+#: Below this share of the first guess nothing is searched: latency at such a rate is that of a query alone.
+_HOPELESS = 0.1
+#: How far a rate that failed certification steps back, a near miss and a far one, and how often it is tried.
+STEP_BACK, LEAP_BACK = 0.95, 0.8
+MOST_CERTIFICATIONS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,15 @@ class Step:
     certifying: bool
 
 
-def find_rate(probe: Callable[[float, int], Step], guess_qps: float) -> tuple[float | None, list[Step]]:
+def find_rate(
+    probe: Callable[[float, int], Step], guess_qps: float, enough: Callable[[], bool] = lambda: False
+) -> tuple[float | None, list[Step]]:
     """Return the highest rate seen to meet the bound, and every step on the way.
 
     Args:
         probe: ``probe(rate, n)`` runs the n-th short window at ``rate`` under its own seed.
         guess_qps: Where to begin; the device's capacity times a share.
+        enough: Says that the time for searching is spent; what is known by then has to do.
 
     Returns:
         The rate in queries/s, or ``None`` if no probed rate meets the bound.
@@ -46,7 +51,7 @@ def find_rate(probe: Callable[[float, int], Step], guess_qps: float) -> tuple[fl
     good: float | None = None
     bad: float | None = None
     rate = guess_qps
-    while len(steps) < MOST_PROBES:
+    while len(steps) < MOST_PROBES and not (enough() and good is not None):
         step = probe(rate, len(steps))
         steps.append(step)
         if step.met:
@@ -61,8 +66,24 @@ def find_rate(probe: Callable[[float, int], Step], guess_qps: float) -> tuple[fl
             rate = good * 1.3
         else:
             assert bad is not None
+            if bad < guess_qps * _HOPELESS:
+                break
             rate = bad * 0.7
     return good, steps
+
+
+def step_back(over: int, n: int, percentile: float) -> float:
+    """Return by what to multiply a rate that failed certification with ``over`` of ``n`` latencies above the bound."""
+    return STEP_BACK if over <= 3 * n * (1.0 - percentile) else LEAP_BACK
+
+
+def outstanding_queries(rate_qps: float, bound_ns: int) -> int:
+    """Return how many queries may wait before a window has surely missed the bound and may end early.
+
+    With more than the bound's worth of arrivals in the queue, every query that joins it comes too late (Little's law);
+    four times that, and some for short bursts at low rates, leaves no doubt.
+    """
+    return int(rate_qps * bound_ns / 1e9 * 4) + 100
 
 
 def percentile_ns(latencies_ns: np.ndarray[Any, np.dtype[np.int64]], percentile: float) -> float:

@@ -35,11 +35,22 @@ from npubench.measure.events import Reporter, words
 from npubench.measure.loadgen import Pace, Window, choose_rows, run_window, with_seed
 from npubench.measure.plugin import PluginError, distribution_of, find_device, load_backend, probe
 from npubench.measure.samples import SampleSet
-from npubench.measure.search import MOST_CERTIFICATIONS, STEP_BACK, Step, find_rate, meets_bound, percentile_ns
+from npubench.measure.search import (
+    MOST_CERTIFICATIONS,
+    Step,
+    find_rate,
+    meets_bound,
+    outstanding_queries,
+    percentile_ns,
+    step_back,
+)
 from npubench.measure.trace import Columns, write_trace
 
 #: Seeds move by these, so that no window repeats the arrivals of another.
 _WARM_UP_SEEDS, _SEARCH_SEEDS, _CERTIFY_SEEDS = 101, 1001, 5001
+
+#: The search may take as long as this many measured windows, and ten seconds.
+_SEARCH_WINDOWS = 3
 
 #: Environment variables that change how runtimes behave, by prefix.
 _TELLING = ("OMP_", "MKL_", "OPENBLAS_", "KMP_", "ORT_", "CUDA_", "TF_", "NVIDIA_", "RBLN_", "FURIOSA_", "MBLT_", "LD_PRELOAD", "MALLOC_")
@@ -76,6 +87,7 @@ class Worker:
         self.control = control
         self.observed = Observed()
         self._progress: Sink | None = None
+        reporter.before_failing = self._write_observed
         self.name = f"{spec.target.backend}:{spec.target.device} on {spec.workload}"
 
     def run(self) -> None:
@@ -113,7 +125,8 @@ class Worker:
             dispatcher.close()
             self._guard("close", executor.close)
             observed.residue = process.residue(threads_before)
-        self._finish()
+        self._write_observed()
+        self.reporter.send("finished")
 
     # -- phases -----------------------------------------------------------------------------------------------------
 
@@ -181,6 +194,7 @@ class Worker:
             device_operators=offload.device_operators if offload else None,
             host_operators=offload.host_operators if offload else None,
             offload_source=offload.source if offload else None,
+            host_allowed=bool(getattr(options, "allow_host_operators", False)),
         )
         return executor
 
@@ -252,17 +266,18 @@ class Worker:
         bound = load.latency_bound_ns
         assert bound is not None, "a plan with target_qps = 'auto' has a bound"
 
-        short = replace(load, min_duration_ns=max(load.min_duration_ns // 12, 500_000_000), min_queries=100)
+        short = replace(load, min_duration_ns=max(load.min_duration_ns // 12, 500_000_000), min_queries=64)
 
         def attempt(rate: float, n: int) -> Step:
             probing = replace(with_seed(short, _SEARCH_SEEDS + n), target_qps=rate)
-            waiting = int(rate * bound / 1e9 * 4) + 200
+            waiting = outstanding_queries(rate, bound)
             latencies = self._window(probing, pace, dispatcher, samples, f"search-{n:02}", waiting).trace.query_latencies_ns()
             # Short windows are judged by the empirical percentile: they only choose, the measured window certifies.
             seen = percentile_ns(latencies, load.percentile)
             return self._step(Step(rate, len(latencies), seen, seen <= bound, False))
 
-        rate, _ = find_rate(lambda r, n: attempt(r, n), pace.samples_per_s * 0.7)
+        spent = time.monotonic() + _SEARCH_WINDOWS * load.min_duration_ns / 1e9 + 10.0
+        rate, _ = find_rate(attempt, pace.samples_per_s * 0.7, lambda: time.monotonic() > spent)
         if rate is None:
             self.reporter.fail("rate", f"no server rate meets the latency bound of {bound / 1e6:g} ms; even a single query takes longer")
         return replace(load, target_qps=rate)
@@ -279,22 +294,27 @@ class Worker:
         """Run the measured window; a rate that was searched for must hold in it, else a lower one is measured afresh."""
         if self.spec.load.target_qps is not None or load.scenario is not Scenario.SERVER:
             return self._timed(load, pace, dispatcher, samples, "measure")
-        bound = load.latency_bound_ns or 0
+        bound, rate = load.latency_bound_ns, load.target_qps
+        assert bound is not None and rate is not None, "the search leaves a rate, and a plan without target_qps has a bound"
         for n in range(MOST_CERTIFICATIONS):
-            window = self._timed(load, pace, dispatcher, samples, "measure" if not n else f"measure-{n}")
+            name = "measure" if not n else f"measure-{n}"
+            window = self._timed(load, pace, dispatcher, samples, name, outstanding_queries(rate, bound))
             latencies = window.trace.query_latencies_ns()
-            met = meets_bound(int((latencies > bound).sum()), len(latencies), load.percentile)
-            assert load.target_qps is not None
-            self._step(Step(load.target_qps, len(latencies), percentile_ns(latencies, load.percentile), met, True))
+            over = int((latencies > bound).sum())
+            met = len(latencies) >= load.min_queries and meets_bound(over, len(latencies), load.percentile)
+            self._step(Step(rate, len(latencies), percentile_ns(latencies, load.percentile), met, True))
             if met:
                 break
-            load = replace(with_seed(load, _CERTIFY_SEEDS), target_qps=load.target_qps * STEP_BACK)
+            rate *= step_back(over, len(latencies), load.percentile)
+            load = replace(with_seed(load, _CERTIFY_SEEDS), target_qps=rate)
         return window
 
-    def _timed(self, load: LoadSpec, pace: Pace, dispatcher: Dispatcher, samples: SampleSet, name: str) -> Window:
+    def _timed(
+        self, load: LoadSpec, pace: Pace, dispatcher: Dispatcher, samples: SampleSet, name: str, outstanding: int = 0
+    ) -> Window:
         """Run one window with a checked subset, and account for this process's CPU time over it."""
         before, wall = os.times(), time.monotonic_ns()
-        window = self._window(load, pace, dispatcher, samples, name, checked=True)
+        window = self._window(load, pace, dispatcher, samples, name, outstanding, checked=True)
         after = os.times()
         self.observed.cpu = {
             "wall_s": (time.monotonic_ns() - wall) / 1e9,
@@ -382,9 +402,8 @@ class Worker:
             if sink is not None:
                 self.reporter.send("progress", done=sink.finished)
 
-    def _finish(self) -> None:
+    def _write_observed(self) -> None:
         (self.folder / "worker.json").write_text(json.dumps(asdict(self.observed)), encoding="utf-8")
-        self.reporter.send("finished")
 
 
 def _in_workload_form(tensors: Tensors, outputs: Sequence[Binding], bundle: Bundle) -> list[np.ndarray[Any, Any]]:

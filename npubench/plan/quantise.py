@@ -6,18 +6,21 @@ compilers read.
 
 from __future__ import annotations
 
+import io
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import onnx
+import onnx.version_converter
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from npubench.errors import ModelError
+from npubench.plan.reference import fixed_batch
 from npubench.plan.workload import Array, Int8
 
 _TYPES = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
@@ -28,12 +31,17 @@ _METHODS = {
 }
 
 
-class _OneByOne(CalibrationDataReader):  # type: ignore[misc]
-    """Hands calibration samples to ONNX Runtime, each as a batch of one."""
+#: From this opset on DequantizeLinear has an axis (ONNX operator changelog), which scales per channel need.
+_PER_CHANNEL_OPSET = 13
 
-    def __init__(self, calibration: Mapping[str, Array]) -> None:
+
+class _Batches(CalibrationDataReader):  # type: ignore[misc]
+    """Hands calibration samples to ONNX Runtime, ``batch`` at a time."""
+
+    def __init__(self, calibration: Mapping[str, Array], batch: int) -> None:
         count = min(len(values) for values in calibration.values())
-        self._rows = iter({name: values[n : n + 1] for name, values in calibration.items()} for n in range(count))
+        firsts = range(0, count - count % batch, batch)
+        self._rows = iter({name: values[n : n + batch] for name, values in calibration.items()} for n in firsts)
 
     def get_next(self) -> dict[str, Array] | None:
         """Return the next sample, or ``None`` at the end."""
@@ -51,21 +59,22 @@ def quantise(model: onnx.ModelProto, calibration: Mapping[str, Array], options: 
     Raises:
         ModelError: There are no calibration samples, or ONNX Runtime cannot quantise the model.
     """
-    if not calibration or not all(len(values) for values in calibration.values()):
-        raise ModelError("int8 needs calibration samples, and there are none")
+    batch = fixed_batch(model) or 1
+    if not calibration or not all(len(values) >= batch for values in calibration.values()):
+        raise ModelError(f"int8 needs at least {batch} calibration samples, and there are fewer")
     missing = set(options.exclude_nodes) - {node.name for node in model.graph.node}
     if missing:
         raise ModelError(f"int8: exclude_nodes names {', '.join(sorted(missing))}, which the model does not have")
     with tempfile.TemporaryDirectory(prefix="npubench-int8-") as scratch, _quiet():
         plain, prepared, quantised = (Path(scratch) / f"{name}.onnx" for name in ("plain", "prepared", "quantised"))
-        onnx.save_model(model, plain)
         try:
+            onnx.save_model(_with_opset(model, _PER_CHANNEL_OPSET) if options.per_channel else model, plain)
             # Symbolic shape inference adds a dependency and nothing here: all shapes but the batch are static.
             quant_pre_process(plain, prepared, skip_symbolic_shape=True)
             quantize_static(
                 prepared,
                 quantised,
-                _OneByOne(calibration),
+                _Batches(calibration, batch),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(options.operators) or None,
                 per_channel=options.per_channel,
@@ -75,9 +84,16 @@ def quantise(model: onnx.ModelProto, calibration: Mapping[str, Array], options: 
                 calibrate_method=_METHODS[options.method],
                 extra_options=_extra(options),
             )
-        except Exception as error:  # noqa: BLE001  ONNX Runtime raises anything here, and it is the user's model that fails
-            raise ModelError(f"int8: ONNX Runtime cannot quantise the model: {str(error).strip() or type(error).__name__}") from error
+        except Exception as error:  # ONNX Runtime and its converters raise errors of any type for a model they cannot take
+            why = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ModelError(f"int8: ONNX Runtime cannot quantise the model: {why}") from error
         return onnx.load_model(quantised)
+
+
+def _with_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """Return ``model`` in at least that opset of the default domain."""
+    present = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), opset)
+    return model if present >= opset else onnx.version_converter.convert_version(model, opset)
 
 
 def _extra(options: Int8) -> dict[str, Any]:
@@ -86,10 +102,11 @@ def _extra(options: Int8) -> dict[str, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep ONNX Runtime's advice on the root logger off the user's terminal."""
+    """Keep ONNX Runtime's advice off the user's terminal; it goes to the root logger and to standard output."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
         logging.disable(before)

@@ -47,7 +47,7 @@ def fixed_batch(model: onnx.ModelProto) -> int | None:
         axes = value.type.tensor_type.shape.dim
         if not axes:
             raise ModelError(f"input '{value.name}' has no batch axis: it is a single value")
-        batches.add(axes[0].dim_value if axes[0].HasField("dim_value") else None)
+        batches.add(axes[0].dim_value or None)
     if len(batches) != 1:
         raise ModelError(f"the inputs have different batches on axis 0: {', '.join(str(b or 'free') for b in batches)}")
     return batches.pop()
@@ -74,8 +74,7 @@ def with_static_shapes(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> o
         dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
         if samples.dtype != dtype:
             raise ModelError(f"input '{value.name}' takes {dtype}, the samples are {samples.dtype}")
-        axes = value.type.tensor_type.shape.dim
-        wanted = [axis.dim_value if axis.HasField("dim_value") else None for axis in axes][1:]
+        wanted = [axis.dim_value or None for axis in value.type.tensor_type.shape.dim][1:]
         given = samples.shape[1:]
         if len(wanted) != len(given) or any(w not in (None, g) for w, g in zip(wanted, given, strict=True)):
             raise ModelError(f"input '{value.name}' takes {_text(wanted)} a sample, the samples are {_text(given)}")
@@ -114,13 +113,17 @@ def run_reference(model: onnx.ModelProto, inputs: Mapping[str, Array], keep: Map
                 chunk = {name: np.concatenate([v, np.repeat(v[-1:], batch - count, axis=0)]) for name, v in chunk.items()}
             length = len(next(iter(chunk.values())))
             for name, values in zip(names, session.run(names, chunk), strict=True):
+                if not isinstance(values, np.ndarray):
+                    raise ModelError(f"output '{name}' is no tensor")
                 if values.ndim == 0 or len(values) != length:
-                    raise ModelError(f"output '{name}' has shape {_text(values.shape)} for a batch of {length}: axis 0 is no batch")
-                shapes[name] = values.shape[1:]
+                    seen = _text(values.shape)
+                    raise ModelError(f"output '{name}' has shape {seen} for a batch of {length}: axis 0 is no batch")
+                if shapes.setdefault(name, values.shape[1:]) != values.shape[1:]:
+                    raise ModelError(f"output '{name}' changes its shape with the samples: {shapes[name]}, {values.shape[1:]}")
                 kept.setdefault(name, []).append(keep_output(values[:count], keep.get(name, "all")))
     except ModelError:
         raise
-    except Exception as error:  # noqa: BLE001  ONNX Runtime raises its own untyped errors
+    except Exception as error:  # ONNX Runtime's own errors have no common type
         raise ModelError(f"the CPU reference cannot run the model: {str(error).strip().splitlines()[0]}") from error
     return Reference({name: np.concatenate(parts) for name, parts in kept.items()}, shapes)
 
@@ -139,7 +142,9 @@ def input_specs(model: onnx.ModelProto, layout: Mapping[str, str]) -> tuple[Tens
     )
 
 
-def output_specs(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], layout: Mapping[str, str]) -> tuple[TensorSpec, ...]:
+def output_specs(
+    model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], layout: Mapping[str, str]
+) -> tuple[TensorSpec, ...]:
     """Describe the outputs in the graph's order, with the sample ``shapes`` that the reference gave."""
     batch = fixed_batch(model)
     return tuple(

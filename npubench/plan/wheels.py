@@ -20,7 +20,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -65,7 +65,7 @@ def resolve(sources: Iterable[Source], cache: Path, progress: Progress | None = 
     licences: dict[str, bytes] = {}
     for source in sources:
         folder = cache / "sources" / f"{source.package}-{source.version}"
-        member = folder / source.sha256 / PurePosixPath(source.member).name
+        member = folder / source.sha256 / (PurePosixPath(source.member).name or "archive")
         if not (member.is_file() and (folder / "licences").is_dir() and _sha256(member.read_bytes()) == source.sha256):
             _extract(source, cache, folder, member, progress or (lambda text: None))
         paths[source.id] = member
@@ -87,11 +87,13 @@ def _extract(source: Source, cache: Path, folder: Path, target: Path, progress: 
     write_atomically(target, content)
     if not (folder / "licences").is_dir():
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            texts = Path(scratch) / "licences"
+            texts.mkdir()
             for name, text in _licences(archive).items():
-                (Path(scratch) / name).write_bytes(text)
+                (texts / name).write_bytes(text)
             # Another process may have been quicker; its texts are the same.
-            if not (folder / "licences").is_dir():
-                shutil.copytree(scratch, folder / "licences", dirs_exist_ok=True)
+            with suppress(OSError):
+                texts.rename(folder / "licences")
 
 
 def _pinned(source: Source, archives: Iterable[Path]) -> tuple[bytes, Path]:
@@ -102,7 +104,7 @@ def _pinned(source: Source, archives: Iterable[Path]) -> tuple[bytes, Path]:
             complaint = f"{archive}: the archive is not the pinned one, expected sha256 {source.sdist_sha256}"
             continue
         with _opened(archive) as opened:
-            content = opened.read(source.member)
+            content = archive.read_bytes() if source.member == "." else opened.read(source.member)
         if content is None:
             complaint = f"{archive}: holds no {source.member}"
         elif (seen := _sha256(content)) != source.sha256:
@@ -116,7 +118,8 @@ def _licences(archive: Path) -> dict[str, bytes]:
     """Return the licence texts of a distribution; its metadata, which names the licence, where it ships none."""
     with _opened(archive) as opened:
         # The distribution's own texts come first and so keep their plain names; a second text of a name gets its folder's.
-        names = sorted((name for name in opened.names if _LICENCE.search(name)), key=lambda name: (".dist-info/" not in name, name))
+        found = [name for name in opened.names if _LICENCE.search(name)]
+        names = sorted(found, key=lambda name: (".dist-info/" not in name, name))
         texts: dict[str, bytes] = {}
         for name in names or [name for name in opened.names if _STATEMENT.search(name)]:
             path, text = PurePosixPath(name), opened.read(name) or b""

@@ -163,7 +163,8 @@ class Source(Part):
     version: str
     """Its exact version."""
     member: str
-    """The file's path inside the wheel; inside an sdist, without the leading folder."""
+    """The file's path inside the wheel; inside an sdist, without the leading folder. ``.`` is the archive itself, for
+    packages that publish one wheel for every platform."""
     sha256: Digest
     """The file's SHA-256, which holds on every platform while the wheel's own does not."""
     sdist_sha256: Digest | None = None

@@ -88,7 +88,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One workload in one scenario across all subjects."""
+    """One workload in one scenario across all subjects.
+
+    ``gate_higher_is_better`` is the gate metric's direction, ``None`` where it is not known.
+    """
 
     workload: str
     title: Mapping[str, str]
@@ -97,6 +100,7 @@ class Row:
     gate_metric: str
     gate_unit: str
     cells: tuple[Cell, ...]
+    gate_higher_is_better: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

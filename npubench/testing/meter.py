@@ -16,7 +16,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from npubench.contract import Sensor
@@ -74,8 +74,12 @@ def opened(law: Law, now_ns: int, base_uj: int = 0) -> Account:
 def changed(account: Account, serving: bool, now_ns: int) -> Account:
     """Return the account after serving began or ended at ``now_ns``, which is not before the last change."""
     edge = _edge(account, now_ns)
-    return replace(
-        account,
+    return Account(
+        account.base_ns,
+        account.base_uj,
+        account.idle_mw,
+        account.active_mw,
+        account.period_ns,
         change_ns=now_ns,
         busy_ns=_busy(account, now_ns),
         serving=int(serving),
@@ -116,7 +120,7 @@ def _busy(account: Account, at_ns: int) -> int:
     return account.edge_busy_ns if at_ns == account.edge_ns else account.prior_busy_ns
 
 
-class DeviceInUse(RuntimeError):
+class DeviceInUseError(RuntimeError):
     """Another executor holds the simulated device: like most accelerators it serves one process at a time."""
 
 
@@ -167,7 +171,8 @@ class Meter:
             self._serving = 0
             self._change(time.monotonic_ns())
         self._map.close()
-        os.close(self._file)  # and with it the lock
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        os.close(self._file)
 
 
 class SimulatedSensor(Sensor):
@@ -184,9 +189,11 @@ class SimulatedSensor(Sensor):
             self._map = mmap.mmap(file, _SIZE)
             if _unpack(self._map[:]) is None:
                 # Nobody has used the device yet: from now on it draws its idle power.
-                with contextlib.suppress(DeviceInUse):
+                with contextlib.suppress(DeviceInUseError):
                     _lock(file, device, patience_s=0.0)
                     self._map[:] = _pack(opened(law, time.monotonic_ns()))
+                    # Said, not left to closing: the map keeps a duplicate of the descriptor, and the lock with it.
+                    fcntl.flock(file, fcntl.LOCK_UN)
 
     def read(self) -> int | None:
         """Return µJ or mW as of the last update; None where the account is older than the machine's last start."""
@@ -257,17 +264,20 @@ def _check_own(status: os.stat_result, is_kind: Callable[[int], bool], path: Pat
 
 
 def _lock(file: int, device: str, patience_s: float = _LOCK_PATIENCE_S) -> None:
-    """Take the device, or raise :class:`DeviceInUse`."""
+    """Take the device, or raise :class:`DeviceInUseError`."""
     deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise DeviceInUse(f"{device} is in use by another executor; close it, or set TMPDIR to another folder") from None
-            time.sleep(0.01)
-        else:
-            return
+    while not _try_lock(file):
+        if time.monotonic() >= deadline:
+            raise DeviceInUseError(f"{device} is in use by another executor; close it, or set TMPDIR to another folder")
+        time.sleep(0.01)
+
+
+def _try_lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from babel.core import Locale
-from npubench.report.page import Curve
 
+from npubench.report.page import Curve
 from npubench_reports.numbers import Scale, decimal
 
 #: Panels are small multiples of one size in user units, about a CSS pixel each.
@@ -26,6 +26,9 @@ FONT = 12
 LOOKS = 6
 #: Quantiles that carry a marker, where a curve has them.
 MARKED = (0.5, 0.9, 0.99, 0.999)
+
+#: A latency bound this many times beyond the slowest query is named and not drawn.
+FAR = 3.0
 
 #: How a bar is drawn: filled for a valid measurement, outlined otherwise, none without a number.
 State = Literal["solid", "invalid", "simulated", "absent"]
@@ -93,7 +96,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class CurvePanel:
-    """Latency curves of one workload; the plot's box in user units, its axes and the bound."""
+    """Latency curves of one workload; the plot's box in user units, its axes, and the bound unless it lies beyond the plot."""
 
     left: float
     right: float
@@ -104,6 +107,7 @@ class CurvePanel:
     across: tuple[Tick, ...]
     up: tuple[Tick, ...]
     bound: float | None
+    beyond: bool
 
 
 def looks(keys: Sequence[str]) -> Mapping[str, Look]:
@@ -113,7 +117,7 @@ def looks(keys: Sequence[str]) -> Mapping[str, Look]:
 
 def bars(inputs: Sequence[BarInput], scale: Scale, locale: Locale) -> BarPanel:
     """Place one workload's bars: label and value above each bar, the axis below all."""
-    pitch, thick, margin = 36, 11, 4
+    pitch, thick, margin = 38, 11, 4
     reach = max((max(b.value or 0.0, b.high or 0.0) for b in inputs), default=0.0) / scale.factor
     steps = linear_ticks(0.0, reach) or ((0.0, 0),)
     # The axis ends at the next tick, so that the longest bar can be read off against one.
@@ -147,9 +151,13 @@ def curves(
     ``slowest`` is what the tick of quantile 1 is called; the slowest query has no place on a scale of nines, and leaving
     it out would flatter, so it stands one step above the last quantile.
     """
-    left, right, top, bottom, height = 46.0, WIDTH - 12.0, 10.0, 214.0, 256
+    left, right, top, bottom, height = 46.0, WIDTH - 12.0, 14.0, 218.0, 260
     points = [(c, [(q, v) for q, v in zip(c.quantiles, c.latency_ns, strict=False) if v > 0]) for c in given]
-    latencies = [v for _, pairs in points for _, v in pairs] + ([bound_ns] if bound_ns else [])
+    latencies = [v for _, pairs in points for _, v in pairs]
+    # A bound far from every curve would squeeze them into a corner; then it is named and not drawn.
+    beyond = bound_ns is not None and bool(latencies) and bound_ns > FAR * max(latencies)
+    if bound_ns is not None and not beyond:
+        latencies.append(bound_ns)
     low, high = (min(latencies), max(latencies)) if latencies else (scale.factor, scale.factor)
     pad = max((high / low) ** 0.04, 1.02)
     low, high = low / pad, high * pad
@@ -174,13 +182,15 @@ def curves(
         for curve, pairs in points
         if pairs
     )
-    up = [Tick(y(0.0), "0"), Tick(y(0.5), "50"), *(Tick(y(1 - 10.0**-k), _nines_label(k)) for k in range(1, int(last + 0.01) + 1))]
+    up = [Tick(y(0.0), "0"), Tick(y(0.5), "50")]
+    up += [Tick(y(1 - 10.0**-k), _nines_label(k)) for k in range(1, int(last + 0.01) + 1)]
     if whole:
         up.append(Tick(y(1.0), slowest))
     across = tuple(
         Tick(x(v * scale.factor), decimal(v, d, locale)) for v, d in log_ticks(low / scale.factor, high / scale.factor)
     )
-    return CurvePanel(left, right, top, bottom, height, lines, across, tuple(up), x(bound_ns) if bound_ns else None)
+    at = None if bound_ns is None or beyond else x(bound_ns)
+    return CurvePanel(left, right, top, bottom, height, lines, across, tuple(up), at, beyond)
 
 
 def nines(quantile: float) -> float:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from npubench.analyze.estimate import Estimate
 from npubench.analyze.finding import Finding
 from npubench.report.page import Cell, ComparisonPage, Ratio, Row, Subject, Table
-
 from npubench_reports import numbers
 from npubench_reports.messages import Messages
 
@@ -39,7 +38,10 @@ class Purpose:
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A pointer from a cell to one of its findings; the same number is the same rule everywhere on the page."""
+    """A pointer from a cell to one of its findings; the same number is the same rule everywhere on the page.
+
+    ``anchor`` is where the finding stands; runs with the very same note share one place.
+    """
 
     number: int
     anchor: str
@@ -91,6 +93,7 @@ class RowView:
     row: Row
     title: str
     task: str
+    gate: str
     operations: str
     cells: tuple[CellView, ...]
 
@@ -113,6 +116,18 @@ class DetailTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """A finding of severity "note" and every run of the scenario that has the very same one, by workload title.
+
+    ``everywhere`` is true where that is every run of the scenario.
+    """
+
+    marker: Marker
+    runs: Mapping[str, tuple[CellView, ...]]
+    everywhere: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TableView:
     """One scenario's table; ``unranked`` is the reason all its cells share for having no rank, or ``""``."""
 
@@ -121,6 +136,7 @@ class TableView:
     rows: tuple[RowView, ...]
     unranked: str
     details: DetailTable
+    notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +197,48 @@ def tables(page: ComparisonPage, messages: Messages, numbered: Iterable[Rule]) -
     return tuple(_table(page, table, f"t{i}", messages, number) for i, table in enumerate(page.tables, start=1))
 
 
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What every cell of a table is worded by: the language, rule → number, note → where it stands."""
+
+    messages: Messages
+    number: Mapping[str, int]
+    notes: Mapping[tuple[str, ...], str]
+
+
 def _table(page: ComparisonPage, table: Table, anchor: str, messages: Messages, number: Mapping[str, int]) -> TableView:
-    rows = tuple(_row(page, row, f"{anchor}r{i}", messages, number) for i, row in enumerate(table.rows, start=1))
     cells = [cell for row in table.rows for cell in row.cells]
+    distinct = dict.fromkeys(_same(f) for cell in cells for f in cell.findings if f.severity == "note")
+    scope = _Scope(messages, number, {note: f"{anchor}n{i}" for i, note in enumerate(distinct, start=1)})
+    rows = tuple(_row(page, row, f"{anchor}r{i}", scope) for i, row in enumerate(table.rows, start=1))
     reasons = {cell.unranked if cell.rank is None else "" for cell in cells}
     shared = reasons.pop() if len(reasons) == 1 else ""
-    return TableView(table, anchor, rows, shared, _details(rows, messages))
+    return TableView(table, anchor, rows, shared, _details(rows, messages), _notes(rows))
 
 
-def _row(page: ComparisonPage, row: Row, anchor: str, messages: Messages, number: Mapping[str, int]) -> RowView:
+def _same(finding: Finding) -> tuple[str, ...]:
+    """Return what makes two findings read alike."""
+    return finding.rule, finding.observed, finding.required, finding.advice
+
+
+def _notes(rows: Sequence[RowView]) -> tuple[Note, ...]:
+    """Gather the notes of a scenario: most hold for many runs at once, and said once they do not bury the rest."""
+    found: dict[str, Marker] = {}
+    runs: dict[str, dict[str, tuple[CellView, ...]]] = {}
+    for row in rows:
+        for view in row.cells:
+            for marker in view.markers:
+                if marker.finding.severity == "note":
+                    found.setdefault(marker.anchor, marker)
+                    of_row = runs.setdefault(marker.anchor, {})
+                    of_row[row.title] = (*of_row.get(row.title, ()), view)
+    total = sum(view.cell is not None for row in rows for view in row.cells)
+    ordered = sorted(found.values(), key=lambda marker: marker.number)
+    return tuple(Note(m, runs[m.anchor], sum(map(len, runs[m.anchor].values())) == total) for m in ordered)
+
+
+def _row(page: ComparisonPage, row: Row, anchor: str, scope: _Scope) -> RowView:
+    messages = scope.messages
     outcome = {cell.subject: cell for cell in row.cells}
     headlines = [cell.headline for cell in row.cells if cell.headline is not None]
     unit = headlines[0].unit if headlines else ""
@@ -200,21 +249,15 @@ def _row(page: ComparisonPage, row: Row, anchor: str, messages: Messages, number
         shown = numbers.figure(work, numbers.scale_for([work.value], "op"), messages.locale)
         operations = f"{shown.text} {shown.unit}" if shown else ""
     views = tuple(
-        _cell(row, subject, outcome.get(subject.key), f"{anchor}c{i}", scale, messages, number)
+        _cell(row, subject, outcome.get(subject.key), f"{anchor}c{i}", scale, scope)
         for i, subject in enumerate(page.subjects, start=1)
     )
-    return RowView(row, messages.of(row.title, row.workload), messages.of(row.task, ""), operations, views)
+    gate = messages.name("gate", row.gate_metric) if row.gate_metric else ""
+    return RowView(row, messages.of(row.title, row.workload), messages.of(row.task, ""), gate, operations, views)
 
 
-def _cell(
-    row: Row,
-    subject: Subject,
-    cell: Cell | None,
-    anchor: str,
-    scale: numbers.Scale,
-    messages: Messages,
-    number: Mapping[str, int],
-) -> CellView:
+def _cell(row: Row, subject: Subject, cell: Cell | None, anchor: str, scale: numbers.Scale, scope: _Scope) -> CellView:
+    messages, number = scope.messages, scope.number
     if cell is None:
         return CellView(subject, None, anchor, None, messages("cell.not-run"), None, None, ())
     headline = numbers.figure(cell.headline, scale, messages.locale) if cell.headline is not None else None
@@ -222,7 +265,10 @@ def _cell(
     if headline is None and cell.headline is not None and cell.headline.reason:
         why = " · ".join(dict.fromkeys(part for part in (cell.reason, cell.headline.reason) if part))
     ordered = sorted(cell.findings, key=lambda f: (SEVERITIES.index(f.severity), number[f.rule]))
-    markers = tuple(Marker(number[f.rule], f"{anchor}f{i}", f) for i, f in enumerate(ordered, start=1))
+    places = (scope.notes[_same(f)] if f.severity == "note" else f"{anchor}f{i}" for i, f in enumerate(ordered, start=1))
+    # Two alike notes of one run would stand in one place: one marker is enough.
+    found = dict(zip(places, ordered, strict=True))
+    markers = tuple(Marker(number[f.rule], place, f) for place, f in found.items())
     ratio = _ratio(cell.ratio, messages) if cell.ratio is not None else None
     return CellView(subject, cell, anchor, headline, why, _gate(row, cell, messages), ratio, markers)
 
@@ -232,17 +278,14 @@ def _gate(row: Row, cell: Cell, messages: Messages) -> Gate | None:
         return None
     value, required = cell.accuracy.value, cell.accuracy_required
     missed = any(f.rule == "accuracy-gate" and f.severity == "invalid" for f in cell.findings)
+    unit = numbers.scale_for((), row.gate_unit).unit
     sign = {True: "≥", False: "≤", None: ""}[row.gate_higher_is_better]
-    texts = ("", "")
-    if value is not None:
-        texts = numbers.against(value, value if required is None else required, messages.locale)
-    elif required is not None:
-        texts = ("", numbers.against(required, required, messages.locale)[1])
+    text = "" if value is None else numbers.against(value, value if required is None else required, messages.locale)
     return Gate(
-        value=texts[0],
+        value=text,
         exact=numbers.exactly(cell.accuracy),
-        unit=messages.name("unit", row.gate_unit) if row.gate_unit else "",
-        required=texts[1] if required is not None else "",
+        unit=messages.name("unit", unit) if unit else "",
+        required="" if required is None else numbers.setting(required, unit, messages.locale).text,
         sign=sign,
         missed=missed,
     )

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from npubench.report.page import ComparisonPage, Distribution
-
 from npubench_reports import charts, numbers
 from npubench_reports.comparison import CellView, RowView, TableView
 from npubench_reports.messages import Messages
@@ -27,6 +26,7 @@ class Panel:
     title: str
     description: str
     unit: str
+    remark: str
     bars: charts.BarPanel | None = None
     curves: charts.CurvePanel | None = None
 
@@ -103,7 +103,7 @@ def _bars(view: TableView, appearance: Mapping[str, charts.Look], messages: Mess
         unit = messages.name("unit", shown)
         description = messages("figure.bars.description", unit=unit, rows=_spoken(row, messages))
         panel = charts.bars(inputs, scale, messages.locale)
-        panels.append(Panel(f"{view.anchor}b{i}", row.title, description, unit, bars=panel))
+        panels.append(Panel(f"{view.anchor}b{i}", row.title, description, unit, unit, bars=panel))
     columns = ("table.value", "table.interval", "table.unit", "table.status")
     metric = view.table.headline
     return Figure(
@@ -154,12 +154,14 @@ def _curves(
             lines.append((title, label, *(f"{t} {unit}" if t != "—" else t for t in texts)))
             named = ", ".join(f"{_quantile(q, messages)} {t} {unit}" for q, t in zip(wished, texts, strict=True) if t != "—")
             spoken.append(f"{label}: {named}")
-        limit = messages("figure.bound", value=f"{_latency(bound, scale, messages)} {unit}") if bound else ""
-        description = messages("figure.curves.description", rows="; ".join([*spoken, *([limit] if limit else [])]))
-        panel = charts.curves(
-            distribution.curves, bound, appearance, scale, messages.locale, messages("figure.slowest")
-        )
-        panels.append(Panel(f"{anchor}d{i}", title, description, unit, curves=panel))
+        limit = ""
+        if bound is not None:
+            asked = numbers.setting(bound, "ns", messages.locale)
+            limit = messages("figure.bound", value=f"{asked.text} {messages.name('unit', asked.unit)}")
+        description = messages("figure.curves.description", rows="; ".join([*spoken, *filter(None, [limit])]))
+        panel = charts.curves(distribution.curves, bound, appearance, scale, messages.locale, messages("figure.slowest"))
+        remark = messages("figure.beyond", bound=limit) if panel.beyond else limit
+        panels.append(Panel(f"{anchor}d{i}", title, description, unit, remark, curves=panel))
     columns = tuple(_quantile(q, messages) for q in wished)
     return Figure(anchor, "curves", scenario, "latency", tuple(panels), columns, tuple(lines))
 

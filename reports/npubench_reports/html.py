@@ -13,18 +13,20 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from npubench.report.page import ComparisonPage
 
+from npubench.report.page import ComparisonPage
 from npubench_reports import charts, comparison, figures, numbers
 from npubench_reports.messages import load
 
 #: From this many subjects on, tables want the long side of the paper.
-WIDE = 4
+WIDE = 5
+#: Up to this many, they are not stretched over the whole page.
+FEW = 2
 #: Text longer than this stands folded in a cell, whole but behind a click.
 FOLD = 140
 #: What no reader can see but a terminal, a parser or the direction of text obeys: control characters, lone surrogates,
 #: bidirectional overrides and non-characters.
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 def render(page: ComparisonPage, *, language: str = "ko") -> str:
@@ -44,7 +46,7 @@ def render(page: ComparisonPage, *, language: str = "ko") -> str:
         t=messages,
         numbers=numbers,
         locale=messages.locale,
-        style=Markup(style),  # noqa: S704  # it is ours, not a record's
+        style=Markup(style),
         policy=policy(style),
         purpose=comparison.purpose(page, messages),
         rules=rules,
@@ -52,6 +54,7 @@ def render(page: ComparisonPage, *, language: str = "ko") -> str:
         figures=figures.figures(page, tables, appearance, messages),
         looks=appearance,
         wide=len(page.subjects) >= WIDE,
+        few=len(page.subjects) <= FEW,
         fold=FOLD,
         panel_width=charts.WIDTH,
     )

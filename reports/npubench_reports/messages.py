@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 
 from babel.core import Locale
 from babel.messages.pofile import read_po
+
 from npubench.errors import InputError
 
 
@@ -61,7 +62,7 @@ def languages() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".po") for name in found if name.endswith(".po")))
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(language: str) -> Messages:
     """Read the catalogue of ``language``.
 

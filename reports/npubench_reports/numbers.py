@@ -14,6 +14,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from babel.core import Locale
 from babel.dates import format_date
 from babel.numbers import format_decimal, format_percent
+
 from npubench.analyze.estimate import Estimate
 
 #: Units that are scaled for people: factor from the record's unit, and the unit it then is. Ascending.
@@ -21,6 +22,7 @@ SCALES: dict[str, tuple[tuple[float, str], ...]] = {
     "ns": ((1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")),
     "J": ((1e-6, "µJ"), (1e-3, "mJ"), (1.0, "J"), (1e3, "kJ")),
     "J/sample": ((1e-6, "µJ/sample"), (1e-3, "mJ/sample"), (1.0, "J/sample")),
+    "ratio": ((1.0, ""),),
     "op": ((1e6, "MOP"), (1e9, "GOP"), (1e12, "TOP")),
 }
 
@@ -104,14 +106,14 @@ def decimal(value: float, digit: int, locale: Locale, rounding: str = ROUND_HALF
     return format_decimal(Decimal(int(rounded)) if digit >= 0 else rounded, format=pattern, locale=locale)
 
 
-def against(value: float, bound: float, locale: Locale) -> tuple[str, str]:
-    """Return a value and the bound it is held against, with digits enough that rounding never makes them meet."""
+def against(value: float, bound: float, locale: Locale) -> str:
+    """Return ``value`` with four digits, or more where those would make it look equal to ``bound``."""
     size = math.floor(math.log10(max(abs(value), abs(bound)) or 1.0))
     for digits in (4, 5, 6, 8):
-        texts = decimal(value, size + 1 - digits, locale), decimal(bound, size + 1 - digits, locale)
-        if texts[0] != texts[1] or value == bound:
-            return texts
-    return plain(value), plain(bound)
+        text = decimal(value, size + 1 - digits, locale)
+        if value == bound or text != decimal(bound, size + 1 - digits, locale):
+            return text
+    return plain(value)
 
 
 def percent(share: float, locale: Locale) -> str:
@@ -122,6 +124,13 @@ def percent(share: float, locale: Locale) -> str:
 def count(value: int, locale: Locale) -> str:
     """Return a whole number with the locale's separators."""
     return format_decimal(value, locale=locale)
+
+
+def setting(value: float, unit: str, locale: Locale) -> Figure:
+    """Return a value that somebody set, such as a bound of 50 ms: it has no digits to lose, and no interval."""
+    scale = scale_for([value], unit)
+    text = format_decimal(Decimal(repr(value / scale.factor)), format="#,##0.######", locale=locale)
+    return Figure(text, "", "", scale.unit, f"{plain(value)} {unit}")
 
 
 def plain(value: float) -> str:

@@ -53,7 +53,7 @@ def score(outputs: Mapping[str, Array], labels: Mapping[str, Array], reference: 
 
 
 def _turned(pages: list[Image.Image]) -> Array:
-    """Return every page in its four turns, ``float32[4 · pages, 3, 224, 224]``: turn ``n`` lies n·90° counter-clockwise."""
+    """Return every page in its four turns, ``float32[4 · pages, 3, 224, 224]``: turn ``n`` lies n·90° clockwise."""
     turns = [np.rot90(grey_as_rgb(image), -n) for image in pages for n in range(4)]
     normal = (np.stack(turns).astype(np.float32) / 255 - _MEAN) / _DEVIATION
     return np.ascontiguousarray(normal.transpose(0, 3, 1, 2))

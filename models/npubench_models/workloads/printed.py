@@ -54,12 +54,13 @@ def page(paths: list[Path], seed: int, size: int) -> Image.Image:
     """
     random = np.random.default_rng(seed)
     height = int(random.integers(11, 17))
-    body = font(paths[seed % len(paths)], height)
+    face = paths[seed % len(paths)]
+    body = font(face, height)
     image = Image.new("L", (size, size), int(random.integers(225, 256)))
     draw = ImageDraw.Draw(image)
     ink = int(random.integers(0, 70))
     margin = int(random.integers(8, 24))
-    draw.text((margin, margin), str(random.choice(SENTENCES))[:24], fill=ink, font=font(paths[seed % len(paths)], height * 3 // 2))
+    draw.text((margin, margin), str(random.choice(SENTENCES))[:24], fill=ink, font=font(face, height * 3 // 2))
     top = margin + height * 3
     spacing = height + int(random.integers(3, 9))
     table = size - margin - 4 * spacing if seed % 2 else size - margin
@@ -71,7 +72,7 @@ def page(paths: list[Path], seed: int, size: int) -> Image.Image:
             y = table + row * spacing
             draw.line((margin, y, size - margin, y), fill=ink)
             draw.text((margin + 4, y + 1), f"{row + 1}  item {random.integers(100, 999)}", fill=ink, font=body)
-            draw.text((size // 2, y + 1), f"{random.integers(1000, 99999):,}", fill=ink, font=body)
+            draw.text((size * 5 // 8, y + 1), f"{random.integers(1000, 99999):,}", fill=ink, font=body)
     return worn(image, random, blur=0.8, noise=6.0)
 
 

@@ -1,0 +1,1 @@
+"""Model graphs as ONNX: architectures written out node by node, and readers of the weight files that fill them."""

@@ -1,0 +1,5 @@
+"""``python -m npubench`` is the command."""
+
+from npubench.cli import main
+
+main()

@@ -1,0 +1,307 @@
+"""The rules a run must hold to be valid; each that does not hold is a finding with observed, required, advice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from npubench.analyze.certified import overlatency_allowed
+from npubench.analyze.estimate import Estimate
+from npubench.analyze.finding import Finding, Severity
+from npubench.analyze.intervals import MATERIAL, Drift
+from npubench.analyze.metrics import percentile_key
+from npubench.analyze.outputs import passes
+from npubench.contract.bundle import Bundle
+from npubench.contract.runspec import RunSpec, Scenario
+from npubench.measure.trace import Trace
+
+#: LoadGen's percentiles and the trace's may differ by the clock reads between them and by one rank.
+_ACCOUNT_SHARE, _ACCOUNT_NS = 0.01, 100_000
+#: The generator may be this late at its p99, as a share of the latency bound, before it is the one being measured.
+_LAG_SHARE = 0.1
+#: How much longer the trace may say the window was than the supervisor's clock, s.
+_CLOCK_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rules look at.
+
+    Args:
+        spec, bundle, trace, metrics: Of the run.
+        observed: What the worker wrote down (``worker.json``).
+        drift: First against last third of the window, or ``None`` where too short to say.
+        supervised_ns: How long the supervisor saw the phase ``measure`` last.
+        governor, virtualisation: Of the host, or ``None``.
+        calibrated: Whether this system has a calibration.
+    """
+
+    spec: RunSpec
+    bundle: Bundle
+    trace: Trace
+    metrics: Mapping[str, Estimate]
+    observed: Mapping[str, Any]
+    drift: Drift | None
+    supervised_ns: int
+    governor: str | None
+    virtualisation: str | None
+    calibrated: bool
+
+
+def judge(facts: Facts) -> tuple[Finding, ...]:
+    """Return every finding of a run, the grave ones first."""
+    found = [finding for rule in RULES for finding in rule(facts)]
+    order = {"invalid": 0, "warning": 1, "note": 2}
+    return tuple(sorted(found, key=lambda finding: order[finding.severity]))
+
+
+def _strict(facts: Facts) -> Severity:
+    """Return how a doubt counts that a run of a second cannot be held to."""
+    return "warning" if facts.spec.grade == "smoke" else "invalid"
+
+
+def _duration(facts: Facts) -> Iterator[Finding]:
+    required = facts.spec.load.min_duration_ns
+    # The last of a Poisson schedule is due a little before its end.
+    slack = 0.02 if facts.spec.load.scenario is Scenario.SERVER else 0.0
+    if facts.trace.window_ns < required * (1 - slack):
+        yield Finding(
+            "duration",
+            "invalid",
+            f"{facts.trace.window_ns / 1e9:.3f} s",
+            f"at least {required / 1e9:g} s",
+            "The device sped up after warm-up; measure again, with a longer warm-up if it happens twice.",
+            {"window_s": facts.trace.window_ns / 1e9, "required_s": required / 1e9},
+        )
+
+
+def _query_count(facts: Facts) -> Iterator[Finding]:
+    offline = facts.spec.load.scenario is Scenario.OFFLINE
+    count = facts.trace.samples if offline else facts.trace.queries
+    if count < facts.spec.load.min_queries:
+        yield Finding(
+            "query-count",
+            "invalid",
+            f"{count} {'samples' if offline else 'queries'}",
+            f"at least {facts.spec.load.min_queries}",
+            "Measure longer, so that enough queries fit into the window.",
+            {"count": count, "required": facts.spec.load.min_queries},
+        )
+
+
+def _latency_bound(facts: Facts) -> Iterator[Finding]:
+    load = facts.spec.load
+    if load.scenario is not Scenario.SERVER or load.latency_bound_ns is None:
+        return
+    latencies = facts.trace.query_latencies_ns()
+    over = int((latencies > load.latency_bound_ns).sum())
+    allowed = overlatency_allowed(len(latencies), load.percentile)
+    if allowed is None or over > allowed:
+        searched = load.target_qps is None
+        yield Finding(
+            "rate-not-certified" if searched else "latency-bound",
+            "invalid",
+            f"{over} of {len(latencies)} queries over {load.latency_bound_ns / 1e6:g} ms",
+            f"at most {allowed or 0}, so that p{load.percentile * 100:g} holds with 99 % confidence",
+            "Lower target_qps, or measure longer."
+            if not searched
+            else "No rate near the one found holds for a whole window; measure longer.",
+            {"over": over, "queries": len(latencies), "allowed": allowed, "bound_ms": load.latency_bound_ns / 1e6},
+        )
+
+
+def _certified_tail(facts: Facts) -> Iterator[Finding]:
+    if facts.spec.load.scenario is Scenario.OFFLINE:
+        return
+    tail = facts.metrics.get(percentile_key(facts.spec.load.percentile))
+    if tail is not None and tail.value is None:
+        yield Finding(
+            "certified-tail",
+            _strict(facts),
+            tail.reason or "",
+            "a certified tail percentile",
+            "Measure longer.",
+            {"queries": facts.trace.queries},
+        )
+
+
+def _accuracy_gate(facts: Facts) -> Iterator[Finding]:
+    gate, accuracy = facts.bundle.gate, facts.metrics["accuracy"]
+    if not passes(gate, accuracy):
+        observed = accuracy.reason if accuracy.value is None else f"{gate.metric} {accuracy.value:.5g}"
+        side = "at least" if gate.higher_is_better else "at most"
+        yield Finding(
+            "accuracy-gate",
+            "invalid",
+            observed or "",
+            f"{side} {gate.required:.5g} ({gate.rule})",
+            "Look at the precision and the calibration; then at layout, channel order and preprocessing of the artefact.",
+            {"accuracy": accuracy.value, "required": gate.required, "reference": gate.reference},
+        )
+
+
+def _offload(facts: Facts) -> Iterator[Finding]:
+    artefact = facts.observed["artefact"]
+    on_host, on_device = artefact.get("host_operators"), artefact.get("device_operators")
+    if on_host is None:
+        yield Finding(
+            "offload",
+            "warning",
+            "the runtime cannot tell which operators ran on the device",
+            "an account of the operators by the runtime",
+            "Implement Executor.offload, from the compiler's or the runtime's own information.",
+        )
+    elif on_host:
+        allowed = artefact.get("host_allowed", False)
+        yield Finding(
+            "host-operators",
+            "warning" if allowed else "invalid",
+            f"{on_host} of {on_host + (on_device or 0)} operators ran on the host CPU",
+            "all operators on the device",
+            "Such a run is never ranked."
+            if allowed
+            else "Set allow_host_operators to measure it all the same, labelled and unranked.",
+            {"host": on_host, "device": on_device},
+        )
+
+
+def _client(facts: Facts) -> Iterator[Finding]:
+    """The harness must not be what is measured: in server, LoadGen's thread issues on time."""
+    load = facts.spec.load
+    if load.scenario is not Scenario.SERVER or not facts.trace.samples:
+        return
+    lag = float(np.percentile(facts.trace.issued_ns - facts.trace.scheduled_ns, 99))
+    bound = load.latency_bound_ns or 10_000_000
+    if lag > _LAG_SHARE * bound:
+        yield Finding(
+            "client-lag",
+            _strict(facts),
+            f"queries were issued up to {lag / 1e6:.3g} ms late (p99)",
+            f"at most {_LAG_SHARE * bound / 1e6:.3g} ms",
+            "Keep a core free for the harness (free_cores in the host file), or give the target fewer threads.",
+            {"lag_p99_ms": lag / 1e6, "allowed_ms": _LAG_SHARE * bound / 1e6},
+        )
+
+
+def _accounts(facts: Facts) -> Iterator[Finding]:
+    """LoadGen, the trace and the supervisor's wall clock must tell the same story."""
+    account: Mapping[str, Any] = facts.trace.details.get("loadgen", {})
+    if facts.spec.load.scenario is Scenario.OFFLINE:
+        seen, said = facts.trace.samples / facts.trace.window_ns * 1e9, account.get("samples_per_s")
+        off = said is not None and abs(seen - said) > _ACCOUNT_SHARE * seen
+        text = f"{seen:.6g} samples/s in the trace, {said} by LoadGen"
+    else:
+        latencies = np.sort(facts.trace.query_latencies_ns())
+        n = len(latencies)
+        off, text = False, ""
+        for name, share in (("p50_ns", 0.5), ("p90_ns", 0.9)):
+            said = account.get(name)
+            if said is None or n < 64:
+                continue
+            low, high = latencies[max(0, int(share * n) - 2)], latencies[min(n - 1, int(share * n) + 2)]
+            if said < low * (1 - _ACCOUNT_SHARE) - _ACCOUNT_NS or said > high * (1 + _ACCOUNT_SHARE) + _ACCOUNT_NS:
+                off, text = True, f"{name.removesuffix('_ns')} is {low / 1e6:.4g} ms in the trace, {said / 1e6:.4g} ms by LoadGen"
+    if off:
+        yield Finding(
+            "loadgen-disagrees",
+            "invalid",
+            text,
+            f"within {_ACCOUNT_SHARE:.0%}",
+            "The clock was stepped or the host stalled; measure again.",
+        )
+    if facts.supervised_ns and facts.trace.window_ns > facts.supervised_ns + _CLOCK_S * 1e9:
+        yield Finding(
+            "clock-disagrees",
+            "invalid",
+            f"the window lasted {facts.trace.window_ns / 1e9:.3f} s by the worker, {facts.supervised_ns / 1e9:.3f} s by the supervisor",
+            "the worker's window within the supervisor's",
+            "A plug-in must not touch the process's clock; look at what the SDK does.",
+        )
+
+
+def _drift(facts: Facts) -> Iterator[Finding]:
+    if facts.drift is not None and facts.drift.drifts:
+        yield Finding(
+            "drift",
+            _strict(facts),
+            f"{facts.drift.change:+.1%} from the first to the last third of the window",
+            f"within ±{MATERIAL:.0%}",
+            "Let the device reach its steady temperature first, and look for throttling and other load on the host.",
+            {"change": facts.drift.change, "p_value": facts.drift.p},
+        )
+
+
+def _surroundings(facts: Facts) -> Iterator[Finding]:
+    settings: Mapping[str, Any] = facts.observed["settings"]
+    if settings.get("timer_slack_ns") != 1:
+        yield Finding(
+            "timer-slack",
+            "warning",
+            f"timer slack is {settings.get('timer_slack_ns')} ns",
+            "1 ns",
+            "Run on Linux without a filter on prctl; sleeps end late otherwise.",
+        )
+    if facts.governor not in (None, "performance"):
+        yield Finding(
+            "governor",
+            "note",
+            f"CPU governor is {facts.governor}",
+            "performance",
+            "Set the governor to performance before official runs.",
+        )
+    if facts.virtualisation is not None:
+        yield Finding(
+            "virtual-machine",
+            "note",
+            f"the host is a virtual machine ({facts.virtualisation})",
+            "bare metal for official figures",
+            "Neighbours on the same host may show in the tail.",
+        )
+    if not facts.calibrated:
+        yield Finding(
+            "calibration-missing",
+            "note",
+            "this system has no calibration",
+            "npubench calibrate, once a system",
+            "Run 'npubench calibrate'.",
+        )
+    residue: Sequence[str] = facts.observed.get("residue", ())
+    if residue:
+        yield Finding(
+            "residue",
+            "warning",
+            f"after close there were still {', '.join(residue)}",
+            "nothing left",
+            "Executor.close must release the device and end its threads.",
+        )
+
+
+def _labels(facts: Facts) -> Iterator[Finding]:
+    if facts.observed["device"].get("simulated"):
+        yield Finding("simulated", "note", "SIMULATED: the device is no hardware", "hardware", "Never ranked, never published.")
+    if facts.bundle.task.get("en", "") == "" and facts.bundle.gate.claim == "fidelity":
+        yield Finding(
+            "generated-inputs",
+            "note",
+            "inputs are generated from a seed",
+            "real samples with labels for an accuracy claim",
+            "Make a workload of it to have its accuracy gated.",
+        )
+
+
+RULES: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
+    _duration,
+    _query_count,
+    _latency_bound,
+    _certified_tail,
+    _accuracy_gate,
+    _offload,
+    _client,
+    _accounts,
+    _drift,
+    _surroundings,
+    _labels,
+)

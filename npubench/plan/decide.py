@@ -1,0 +1,212 @@
+"""Resolve a suite and a host file into decided runs. A pure function of what was read; starts and fetches nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from npubench.contract.bundle import Bundle, content_digest, file_digest
+from npubench.contract.options import nearest
+from npubench.contract.runspec import LoadSpec, Phase, RunSpec, Scenario, Seeds, TargetSpec, to_plain
+from npubench.errors import SuiteError
+from npubench.plan.grades import BATCH, GRADES, MULTI_STREAM_SAMPLES, TAIL, Grade, fewest_queries
+from npubench.plan.suite import HostFile, RunEntry, SuiteFile, TargetEntry
+
+#: The version of RunSpec.
+SPEC_VERSION = 1
+
+#: MLPerf Inference's fixed seeds (mlperf.conf, v6.0 round); the fourth chooses the checked subset.
+SEEDS = Seeds(qsl=2085463073848966840, sample_index=2747215439041700203, schedule=16159082839903944936, subset=20260815)
+#: Each repeat moves the seeds by this, so that three processes are three experiments.
+REPEAT_SEEDS = 20_011
+
+#: Seconds a phase may take beside the load itself.
+DEADLINES_S: dict[Phase, float] = {
+    Phase.LOAD_PLUGIN: 120,
+    Phase.COMPILE: 3600,
+    Phase.LOAD_EXECUTOR: 600,
+    Phase.ACCURACY: 1800,
+    Phase.WARM_UP: 300,
+    Phase.SEARCH: 600,
+    Phase.BASELINE: 120,
+    Phase.MEASURE: 300,
+    Phase.AUDIT: 300,
+    Phase.CLOSE: 60,
+}
+
+#: How often a phase may contain the window: the measured one is repeated when a searched rate does not certify.
+_WINDOWS = {Phase.WARM_UP: 4.0, Phase.SEARCH: 12.0, Phase.MEASURE: 14.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One combination a suite asks for, before its bundle is made: enough to show a plan."""
+
+    target: TargetSpec
+    workload: str
+    precision: str
+    scenario: Scenario
+    repeat: int
+    entry: RunEntry
+    artefact: str
+
+    @property
+    def label(self) -> str:
+        """The run for people: workload, precision, scenario, target."""
+        again = f" #{self.repeat + 1}" if self.repeat else ""
+        return f"{self.workload} {self.precision} {self.scenario.value} on {self.target.name}{again}"
+
+
+def resolve_targets(suite: SuiteFile, host: HostFile) -> dict[str, TargetSpec]:
+    """Say what each of the suite's targets is on this machine; the plug-in's entry is still open."""
+    return {name: _target(name, entry, host) for name, entry in suite.target.items()}
+
+
+def wishes(suite: SuiteFile, targets: Mapping[str, TargetSpec], workloads: Sequence[str], where: Path) -> list[Wish]:
+    """List every combination the suite asks for; repeats of official runs are interleaved, not adjacent.
+
+    Raises:
+        SuiteError: An unknown target or workload, or a window shorter than the grade's; with file, key and nearest name.
+    """
+    grade = GRADES[suite.grade]
+    found: list[Wish] = []
+    for n, entry in enumerate(suite.run):
+        for name in entry.targets:
+            if name not in targets:
+                raise SuiteError(f"{where}: run[{n}].targets: unknown target '{name}'{nearest(name, targets)}")
+        for name in entry.workloads:
+            if name not in workloads:
+                raise SuiteError(f"{where}: run[{n}].workloads: unknown workload '{name}'{nearest(name, workloads)}")
+        if entry.duration_s is not None and entry.duration_s < grade.duration_s:
+            raise SuiteError(
+                f"{where}: run[{n}].duration_s: {entry.duration_s:g} s is shorter than grade {grade.name} allows ({grade.duration_s:g} s)"
+            )
+    for repeat in range(grade.repeats):
+        for entry in suite.run:
+            found.extend(_combinations(entry, suite, targets, where, repeat))
+    return found
+
+
+def _combinations(
+    entry: RunEntry, suite: SuiteFile, targets: Mapping[str, TargetSpec], where: Path, repeat: int
+) -> Iterator[Wish]:
+    for workload in entry.workloads:
+        for precision in entry.precisions:
+            for scenario in entry.scenarios:
+                for name in entry.targets:
+                    ready = suite.target[name].artefacts
+                    artefact = ready.get(f"{workload}/{precision}", ready.get(workload, ""))
+                    path = str((where.parent / artefact).resolve()) if artefact else ""
+                    yield Wish(targets[name], workload, precision, Scenario(scenario), repeat, entry, path)
+
+
+def decide(
+    wish: Wish, bundle: Bundle, suite: SuiteFile, host: HostFile, cache: Path, cores: Sequence[int], round_label: str
+) -> RunSpec:
+    """Decide one run.
+
+    Args:
+        wish: The combination.
+        bundle: Its workload, ready on disk.
+        suite: Grade, deadlines, watchdog.
+        host: Cores to keep free.
+        cache: Where compiled artefacts are kept.
+        cores: Logical CPUs of this machine.
+        round_label: The operator's label for measuring the same plan again.
+
+    Raises:
+        SuiteError: The bundle has no such variant; a server run without latency bound; a ready artefact that is not there.
+    """
+    grade, entry = GRADES[suite.grade], wish.entry
+    if wish.precision != "vendor" and wish.precision not in bundle.variants:
+        raise SuiteError(
+            f"suite '{suite.name}': workload '{wish.workload}' has no precision '{wish.precision}'{nearest(wish.precision, bundle.variants)}"
+        )
+    target = wish.target
+    if wish.artefact:
+        path = Path(wish.artefact)
+        if not path.exists():
+            raise SuiteError(f"suite '{suite.name}': target '{target.name}': artefact {path} does not exist")
+        target = replace(target, artefact=str(path), artefact_digest=file_digest(path) if path.is_file() else "")
+    load = _load(wish, bundle, grade, suite.name)
+    duration_s = load.min_duration_ns / 1e9
+    spec = RunSpec(
+        schema_version=SPEC_VERSION,
+        run_id="",
+        suite=suite.name,
+        grade=grade.name,
+        target=target,
+        workload=wish.workload,
+        precision=wish.precision,
+        bundle=str(bundle.root),
+        bundle_digest=bundle.digest,
+        load=load,
+        repeat=wish.repeat,
+        round=round_label,
+        warm_up_ns=int(grade.warm_up_s * 1e9),
+        baseline_ns=int(grade.baseline_s * 1e9),
+        checked_queries=grade.checked,
+        deadlines_s={
+            p.value: suite.deadline_s.get(p.value, s + _WINDOWS.get(p, 0.0) * duration_s) for p, s in DEADLINES_S.items()
+        },
+        watchdog_s=suite.watchdog_s,
+        cache=str(cache),
+        cores=tuple(core for core in cores if core not in host.free_cores) if host.free_cores else (),
+    )
+    return replace(spec, run_id=run_id(spec))
+
+
+def run_id(spec: RunSpec) -> str:
+    """Return the run's folder name: what people look for, then a digest of everything that identifies the run.
+
+    Where bundle and cache lie does not identify a run, nor do deadlines; what the bundle holds does.
+    """
+    plain = to_plain(spec)
+    for key in ("run_id", "bundle", "cache", "deadlines_s", "watchdog_s"):
+        plain.pop(key)
+    digest = content_digest(plain).removeprefix("sha256:")[:10]
+    parts = [spec.workload, spec.precision, spec.load.scenario.value, spec.target.name, spec.grade]
+    if spec.repeat:
+        parts.append(f"n{spec.repeat + 1}")
+    if spec.round:
+        parts.append(spec.round)
+    return ".".join("".join(c if c.isalnum() or c in "-_" else "_" for c in part) for part in parts) + f"-{digest}"
+
+
+def _load(wish: Wish, bundle: Bundle, grade: Grade, suite: str) -> LoadSpec:
+    entry, scenario = wish.entry, wish.scenario
+    bound_ns = int(entry.latency_bound_ms * 1e6) if entry.latency_bound_ms else bundle.latency_bound_ns
+    server = scenario is Scenario.SERVER
+    if server and bound_ns is None:
+        raise SuiteError(
+            f"suite '{suite}': workload '{wish.workload}' has no latency bound for the server scenario; give run.latency_bound_ms"
+        )
+    batch = entry.batch or BATCH[scenario]
+    move = wish.repeat * REPEAT_SEEDS
+    return LoadSpec(
+        scenario=scenario,
+        min_duration_ns=int(max(entry.duration_s or 0, grade.duration_s) * 1e9),
+        min_queries=max(fewest_queries(grade, scenario), batch * entry.in_flight * 4 if scenario is Scenario.OFFLINE else 0),
+        samples_per_query=MULTI_STREAM_SAMPLES if scenario is Scenario.MULTI_STREAM else 1,
+        batch=1 if scenario is Scenario.SINGLE_STREAM else batch,
+        in_flight=1 if scenario is Scenario.SINGLE_STREAM else entry.in_flight,
+        coalesce_delay_ns=int(entry.coalesce_delay_ms * 1e6) if server else 0,
+        target_qps=float(entry.target_qps) if server and entry.target_qps != "auto" else None,
+        latency_bound_ns=bound_ns if server else None,
+        percentile=TAIL[scenario],
+        seeds=Seeds(SEEDS.qsl + move, SEEDS.sample_index + move, SEEDS.schedule + move, SEEDS.subset + move),
+    )
+
+
+def _target(name: str, entry: TargetEntry, host: HostFile) -> TargetSpec:
+    here = host.target.get(name)
+    return TargetSpec(
+        name=name,
+        backend=entry.backend,
+        device=(here.device if here and here.device else entry.device),
+        entry="",
+        options={**entry.options, **(here.options if here else {})},
+        python=(here.python if here and here.python is not None else entry.python),
+        env={**entry.env, **(here.env if here else {})},
+    )

@@ -1,0 +1,230 @@
+"""Read what people write: suite files and host files, in TOML. Resolves nothing; ``decide`` does."""
+
+from __future__ import annotations
+
+import importlib.util
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from npubench.contract.options import nearest
+from npubench.contract.runspec import Phase, Scenario
+from npubench.errors import SuiteError
+from npubench.plan.grades import GradeName
+from npubench.plugins import SUITES, plugin_entries
+
+#: The version of suite and host files this code reads.
+SUITE_VERSION = 1
+
+Precision = Literal["fp32", "fp16", "bf16", "int8", "vendor"]
+PhaseName = Literal[tuple(phase.value for phase in Phase)]  # type: ignore[valid-type]
+ScenarioName = Literal[tuple(scenario.value for scenario in Scenario)]  # type: ignore[valid-type]
+
+
+class Part(BaseModel):
+    """The base of every part: frozen, no unknown key, no guessing of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class TargetEntry(Part):
+    """A target: a backend's device with options."""
+
+    backend: str
+    """The backend's name, as ``npubench devices`` lists it."""
+    device: str
+    """The device's name."""
+    options: dict[str, Any] = {}
+    """The backend's own options."""
+    python: str = ""
+    """The interpreter that has the vendor's SDK; the harness's own where it is empty."""
+    env: dict[str, str] = {}
+    """Environment variables for the worker."""
+    artefacts: dict[str, str] = {}
+    """Workload name, or ``workload/precision`` → a ready artefact's path, relative to the file it stands in."""
+
+
+class RunEntry(Part):
+    """Which targets run which workloads, and how: every combination is a run."""
+
+    targets: Annotated[list[str], Field(min_length=1)]
+    """Names of targets."""
+    workloads: Annotated[list[str], Field(min_length=1)]
+    """Names of workloads."""
+    precisions: Annotated[list[Precision], Field(min_length=1)] = ["fp32"]
+    """Variants."""
+    scenarios: Annotated[list[ScenarioName], Field(min_length=1)] = ["single-stream"]
+    """How queries arrive."""
+    duration_s: Annotated[float, Field(gt=0, strict=False)] | None = None
+    """A longer window than the grade's, s."""
+    batch: Annotated[int, Field(ge=1)] | None = None
+    """The largest batch the harness makes: 8 in offline and multi-stream, else 1."""
+    in_flight: Annotated[int, Field(ge=1)] = 1
+    """Requests at once, as far as the executor holds them."""
+    coalesce_delay_ms: Annotated[float, Field(ge=0, strict=False)] = 0.0
+    """How long a server query may wait for others to fill a batch, ms."""
+    target_qps: Literal["auto"] | Annotated[float, Field(gt=0, strict=False)] = "auto"
+    """Server arrival rate, queries/s; "auto" searches for the highest that meets the latency bound."""
+    latency_bound_ms: Annotated[float, Field(gt=0, strict=False)] | None = None
+    """A server latency bound in place of the workload's own, ms."""
+
+
+class SuiteFile(Part):
+    """A suite: the authored wish."""
+
+    schema_version: Literal[1]
+    """The version of this format."""
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    """The suite's name."""
+    grade: GradeName
+    """How strictly it is measured."""
+    target: Annotated[dict[str, TargetEntry], Field(min_length=1)]
+    """Target name → target."""
+    run: Annotated[list[RunEntry], Field(min_length=1)]
+    """What runs."""
+    deadline_s: dict[PhaseName, Annotated[float, Field(gt=0, strict=False)]] = {}
+    """Phase → its deadline, s, in place of the default."""
+    watchdog_s: Annotated[float, Field(gt=0, strict=False)] = 60.0
+    """A run without a completed sample for this long is killed, s."""
+
+
+class HostTarget(Part):
+    """What a target is on this machine."""
+
+    python: str | None = None
+    """The interpreter that has the vendor's SDK."""
+    device: str | None = None
+    """The device's name here."""
+    env: dict[str, str] = {}
+    """Environment variables, added to the suite's."""
+    options: dict[str, Any] = {}
+    """Options, over the suite's."""
+
+
+class HostFile(Part):
+    """``testbed.toml``: what belongs to a machine and not to a suite."""
+
+    schema_version: Literal[1]
+    """The version of this format."""
+    target: dict[str, HostTarget] = {}
+    """Target name → what it is here."""
+    system: dict[str, str] = {}
+    """The operator's declaration of the system: serial numbers, cooling, power supply."""
+    free_cores: list[int] = []
+    """Logical CPUs kept for the supervisor and the sampler; workers use the others."""
+
+
+Parsed = TypeVar("Parsed", bound=Part)
+
+
+def read_suite(name: str) -> tuple[SuiteFile, Path]:
+    """Read a suite by path or by the name of a shipped one.
+
+    Returns:
+        The suite and the file it came from.
+
+    Raises:
+        SuiteError: No such suite, no TOML, or a key or value that is not valid; names file, key and nearest.
+    """
+    path = Path(name)
+    if not (path.suffix == ".toml" or path.exists()):
+        shipped = shipped_suites()
+        if name not in shipped:
+            raise SuiteError(f"there is no suite '{name}'{nearest(name, shipped)} (or give the path of a .toml file)")
+        path = shipped[name]
+    return parse_file(path, SuiteFile), path
+
+
+def read_host(path: Path | None) -> HostFile:
+    """Read a host file; ``None`` is an empty one.
+
+    Raises:
+        SuiteError: As :func:`read_suite` does.
+    """
+    return HostFile(schema_version=1) if path is None else parse_file(path, HostFile)
+
+
+def shipped_suites() -> dict[str, Path]:
+    """Return the suites that installed packages ship: name → file."""
+    found: dict[str, Path] = {}
+    for module in plugin_entries(SUITES).values():
+        spec = importlib.util.find_spec(module)
+        for folder in spec.submodule_search_locations or () if spec else ():
+            found |= {file.stem: file for file in sorted(Path(folder).glob("*.toml"))}
+    return found
+
+
+def parse_file(path: Path, model: type[Parsed]) -> Parsed:
+    """Parse a TOML file into ``model``.
+
+    Raises:
+        SuiteError: One sentence with file, key and what is valid there.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SuiteError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"{path}: not valid TOML: {error}") from error
+    version = data.get("schema_version")
+    if isinstance(version, int) and version > SUITE_VERSION:
+        raise SuiteError(f"{path}: schema_version is {version}, this npubench reads {SUITE_VERSION}; install a newer npubench")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise SuiteError(f"{path}: {complaint(error.errors()[0], data, model)}") from error
+
+
+def complaint(error: Mapping[str, Any], data: Any, model: type[BaseModel]) -> str:
+    """Turn pydantic's first error into a sentence with the key and the nearest valid name."""
+    location = [
+        part
+        for part in error["loc"]
+        if not (isinstance(part, str) and part.startswith(("function-", "literal[", "constrained-", "float")))
+    ]
+    key = _written(location)
+    if error["type"] == "extra_forbidden":
+        return f"unknown key '{key}'{nearest(str(location[-1]), _valid_keys(model, location[:-1]))}"
+    if error["type"] == "missing":
+        return f"key '{key}' is missing"
+    if error["type"] == "literal_error":
+        # pydantic's own sentence lists the choices in quotes: 'a', 'b' or 'c'.
+        choices = [part for n, part in enumerate(str(error["ctx"]["expected"]).split("'")) if n % 2]
+        return f"{key}: {error['input']!r} is not valid{nearest(str(error['input']), choices)}"
+    return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]} (it is {error['input']!r})"
+
+
+def _written(location: list[Any]) -> str:
+    """Return a location as people write it: ``run[0].workloads``."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
+    return text
+
+
+def _valid_keys(model: type[BaseModel], location: list[Any]) -> list[str]:
+    """Return the keys valid at a location: the fields of the model that stands there."""
+    for part in location:
+        field = model.model_fields.get(str(part)) if not isinstance(part, int) else None
+        if field is None:
+            continue
+        inner = _model_in(field.annotation)
+        if inner is not None:
+            model = inner
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model inside ``X``, ``list[X]`` or ``dict[str, X]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _model_in(argument)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,222 @@
+"""Build the content of a comparison from records and traces: subjects, tables, ratios, ranks. Renders nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import numpy as np
+
+import npubench
+from npubench.analyze.estimate import Estimate, absent
+from npubench.analyze.finding import Finding
+from npubench.analyze.intervals import over_repeats
+from npubench.analyze.metrics import HEADLINE
+from npubench.contract.runspec import Scenario
+from npubench.plan.grades import GRADES
+from npubench.record.schema import Record
+from npubench.record.store import Entry
+from npubench.report.differences import find_differences, system_rows
+from npubench.report.page import Cell, ComparisonPage, Curve, Distribution, Row, Subject, SystemCard, Table
+from npubench.report.ratio import Measured, compare, read_measured
+
+#: Where a latency curve is drawn: dense in the tail, where buyers look.
+QUANTILES = (0.0, *(n / 100 for n in range(1, 100)), 0.995, 0.998, 0.999, 1.0)
+
+Key = tuple[str, ...]
+Group = dict[tuple[str, str], list[Entry]]
+
+
+def build_page(title: str, entries: Sequence[Entry], baseline: str = "") -> ComparisonPage:
+    """Build a comparison of all subjects among ``entries``.
+
+    Args:
+        title: The page's title.
+        entries: Runs, already narrowed to one measurement a cell (see ``select.latest``).
+        baseline: The subject's label that ratios are against; the first subject where it is empty.
+    """
+    groups = _by_subject(entries)
+    subjects = _subjects(groups)
+    against = next((s.key for s in subjects if s.label == baseline), subjects[0].key if subjects else "")
+    measured = {key: {cell: read_measured(there) for cell, there in group.items()} for key, group in groups.items()}
+    tables = tuple(
+        table for scenario in Scenario if (table := _table(scenario, subjects, groups, measured, against)).rows
+    )
+    records = {key: [entry.record for there in group.values() for entry in there] for key, group in groups.items()}
+    everything = [record for there in records.values() for record in there]
+    systems = {record.system.system_id: SystemCard(record.system.system_id, system_rows(record)) for record in everything}
+    return ComparisonPage(
+        title=title,
+        made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        harness=npubench.__version__,
+        grades=tuple(grade for grade in GRADES if any(record.spec.grade == grade for record in everything)),
+        baseline=against,
+        subjects=tuple(subjects),
+        systems=tuple(systems.values()),
+        tables=tables,
+        distributions=_distributions(subjects, groups, measured),
+        differences=find_differences(records),
+        exclusions=tuple(sorted({exclusion for record in everything for exclusion in record.exclusions})),
+        unpaired=_unpaired(subjects, groups),
+    )
+
+
+def _by_subject(entries: Sequence[Entry]) -> dict[str, Group]:
+    """Group runs by subject, then by (workload, scenario); repeats of a cell stand together."""
+    groups: dict[str, Group] = {}
+    for entry in sorted(entries, key=lambda e: (e.record.spec.target.name, e.record.spec.precision, e.record.spec.repeat)):
+        spec = entry.record.spec
+        key = "|".join((entry.record.system.system_id, spec.target.name, spec.precision, spec.round))
+        groups.setdefault(key, {}).setdefault((spec.workload, spec.load.scenario.value), []).append(entry)
+    return groups
+
+
+def _subjects(groups: Mapping[str, Group]) -> list[Subject]:
+    """Describe the subjects; labels name system and round only where subjects differ in them."""
+    parts = {key: key.split("|") for key in groups}
+    differing = [len({part[n] for part in parts.values()}) > 1 for n in range(4)]
+    found = []
+    for key, group in groups.items():
+        record = next(iter(group.values()))[0].record
+        system, target, precision, label = parts[key]
+        names = [target, precision, *([system] if differing[0] else []), *([label or "—"] if differing[3] else [])]
+        found.append(
+            Subject(
+                key=key,
+                label=" · ".join(names),
+                target=target,
+                backend=record.spec.target.backend,
+                device=record.spec.target.device,
+                precision=precision,
+                options={name: str(value) for name, value in record.spec.target.options.items()},
+                system_id=system,
+                simulated=record.system.simulated,
+            )
+        )
+    return found
+
+
+def _table(
+    scenario: Scenario,
+    subjects: Sequence[Subject],
+    groups: Mapping[str, Group],
+    measured: Mapping[str, Mapping[tuple[str, str], Measured]],
+    baseline: str,
+) -> Table:
+    headline = HEADLINE[scenario]
+    workloads = sorted({cell[0] for group in groups.values() for cell in group if cell[1] == scenario.value})
+    rows = []
+    for workload in workloads:
+        place = (workload, scenario.value)
+        cells = [
+            _cell(subject, measured[subject.key][place], measured.get(baseline, {}).get(place), subject.key == baseline, len(subjects))
+            for subject in subjects
+            if place in measured[subject.key]
+        ]
+        some = next(measured[s.key][place].records[0] for s in subjects if place in measured[s.key]).bundle
+        rows.append(
+            Row(
+                workload=workload,
+                title=some.title,
+                task=some.task,
+                operations=some.operations,
+                gate_metric=some.metric,
+                gate_unit=some.metric_unit,
+                cells=_ranked(cells, headline.higher_is_better),
+            )
+        )
+    return Table(scenario.value, headline.metric, headline.unit, headline.higher_is_better, tuple(rows))
+
+
+def _cell(subject: Subject, measured: Measured, base: Measured | None, is_baseline: bool, subjects: int) -> Cell:
+    records = measured.records
+    worst = max(records, key=lambda r: ("ok", "invalid", "skipped", "failed").index(r.status))
+    scenario = worst.spec.load.scenario
+    metrics = _over(records) if worst.status in ("ok", "invalid") else {}
+    headline = HEADLINE[scenario].metric
+    findings: dict[tuple[str, str], Finding] = {(f.rule, f.observed): f for record in records for f in record.findings}
+    ratio = compare(measured, base) if base is not None and not is_baseline and subjects > 1 else None
+    return Cell(
+        subject=subject.key,
+        run_id=", ".join(record.run_id for record in records),
+        status=worst.status,
+        reason=worst.reason or "",
+        grade=worst.spec.grade,
+        headline=metrics.get(headline),
+        details={name: value for name, value in metrics.items() if name not in (headline, "accuracy")},
+        accuracy=metrics.get("accuracy"),
+        accuracy_required=worst.bundle.required,
+        accuracy_claim=worst.bundle.claim,
+        ratio=ratio,
+        rank=None,
+        unranked=_why_unranked(worst),
+        findings=tuple(findings.values()),
+    )
+
+
+def _over(records: Sequence[Record]) -> dict[str, Estimate]:
+    """Return one run's metrics, or the mean over repeats with its interval."""
+    if len(records) == 1:
+        return dict(records[0].metrics)
+    found = {}
+    for name, one in records[0].metrics.items():
+        values = [record.metrics[name].value if name in record.metrics else None for record in records]
+        known = [value for value in values if value is not None]
+        found[name] = over_repeats(known, one.unit) if len(known) == len(values) else absent(one.unit, "absent in some repeats")
+    return found
+
+
+def _why_unranked(record: Record) -> str:
+    """Return why a run must not be ranked, or an empty text."""
+    if record.system.simulated:
+        return "simulated"
+    if record.status != "ok":
+        return record.status
+    if not GRADES[record.spec.grade].ranked:
+        return record.spec.grade
+    if record.artefact is not None and record.artefact.host_operators:
+        return "host-operators"
+    return ""
+
+
+def _ranked(cells: Sequence[Cell], higher_is_better: bool) -> tuple[Cell, ...]:
+    """Give ranks to the cells that may have one; one alone has none."""
+    able = [cell for cell in cells if not cell.unranked and cell.headline is not None and cell.headline.value is not None]
+    if len(able) < 2:
+        return tuple(replace(cell, unranked=cell.unranked or "single") for cell in cells)
+    order = sorted(able, key=lambda cell: (cell.headline.value if cell.headline and cell.headline.value is not None else 0.0) * (-1 if higher_is_better else 1))
+    ranks = {cell.subject: n + 1 for n, cell in enumerate(order)}
+    return tuple(replace(cell, rank=ranks.get(cell.subject), unranked="" if cell.subject in ranks else cell.unranked or "single") for cell in cells)
+
+
+def _distributions(
+    subjects: Sequence[Subject], groups: Mapping[str, Group], measured: Mapping[str, Mapping[tuple[str, str], Measured]]
+) -> tuple[Distribution, ...]:
+    """Return the latency curves of every row that has latencies."""
+    places = dict.fromkeys(cell for group in groups.values() for cell in group if cell[1] != Scenario.OFFLINE.value)
+    found = []
+    for workload, scenario in sorted(places, key=lambda place: (place[1], place[0])):
+        curves = []
+        some: Record | None = None
+        for subject in subjects:
+            here = measured[subject.key].get((workload, scenario))
+            if here is None or not here.traces:
+                continue
+            some = here.records[0]
+            latencies = np.concatenate([trace.query_latencies_ns() for trace in here.traces])
+            curves.append(Curve(subject.key, QUANTILES, tuple(float(value) for value in np.quantile(latencies, QUANTILES))))
+        if some is not None:
+            found.append(Distribution(scenario, workload, some.bundle.title, tuple(curves), some.spec.load.latency_bound_ns))
+    return tuple(found)
+
+
+def _unpaired(subjects: Sequence[Subject], groups: Mapping[str, Group]) -> tuple[str, ...]:
+    """Name the cells that some subject has and another lacks."""
+    places = dict.fromkeys(cell for group in groups.values() for cell in group)
+    return tuple(
+        f"{workload} · {scenario}: {subject.label}"
+        for workload, scenario in places
+        for subject in subjects
+        if (workload, scenario) not in groups[subject.key]
+    )

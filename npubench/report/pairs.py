@@ -1,0 +1,91 @@
+"""Pair the runs of two selections cell by cell, and compare each pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from npubench.analyze.estimate import Estimate
+from npubench.analyze.metrics import HEADLINE
+from npubench.record.store import Entry
+from npubench.report.differences import find_differences
+from npubench.report.page import Difference, Ratio
+from npubench.report.ratio import compare, read_measured
+from npubench.report.select import Selection, coordinates, latest
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One cell of both sides: what it is, each side's headline and status, and how A compares with B."""
+
+    cell: tuple[str, ...]
+    metric: str
+    a: Estimate | None
+    b: Estimate | None
+    a_status: str
+    b_status: str
+    grades: tuple[str, ...]
+    ratio: Ratio
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """All pairs of two selections, what only one side has, and everything that differs between the sides."""
+
+    a: str
+    b: str
+    pairs: tuple[Pair, ...]
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+    differences: tuple[Difference, ...]
+
+
+def pair(a: Selection, b: Selection) -> Pairs:
+    """Pair by workload and scenario, and by precision, target and system where neither side fixes them."""
+    fixed = {*a.fixed, *b.fixed}
+    keys = ["workload", "scenario"]
+    if "run" not in fixed:
+        keys += [key for key in ("precision", "target") if key not in fixed]
+        if not fixed & {"system", "store"}:
+            keys.append("system")
+    left, right = (_cells(selection, keys) for selection in (a, b))
+    labels = ("A: " + a.text, "B: " + b.text) if a.text == b.text else (a.text, b.text)
+    return Pairs(
+        a=labels[0],
+        b=labels[1],
+        pairs=tuple(_pair(cell, keys, left[cell], right[cell]) for cell in left if cell in right),
+        only_a=tuple(" · ".join(cell) for cell in left if cell not in right),
+        only_b=tuple(" · ".join(cell) for cell in right if cell not in left),
+        differences=find_differences(
+            {
+                labels[0]: [entry.record for cell in left if cell in right for entry in left[cell]],
+                labels[1]: [entry.record for cell in right if cell in left for entry in right[cell]],
+            }
+        ),
+    )
+
+
+def _cells(selection: Selection, keys: list[str]) -> dict[tuple[str, ...], list[Entry]]:
+    cells: dict[tuple[str, ...], list[Entry]] = {}
+    for entry in latest(selection.entries):
+        place = coordinates(entry.record)
+        cells.setdefault(tuple(place[key] for key in keys), []).append(entry)
+    return dict(sorted(cells.items()))
+
+
+def _pair(cell: tuple[str, ...], keys: list[str], a: list[Entry], b: list[Entry]) -> Pair:
+    first, second = read_measured(a), read_measured(b)
+    headline = HEADLINE[a[0].record.spec.load.scenario].metric
+    shown = tuple(value for key, value in zip(keys, cell, strict=True) if key != "system")
+    return Pair(
+        cell=shown,
+        metric=headline,
+        a=a[0].record.metrics.get(headline),
+        b=b[0].record.metrics.get(headline),
+        a_status=a[0].record.status,
+        b_status=b[0].record.status,
+        grades=tuple(dict.fromkeys(entry.record.spec.grade for entry in (*a, *b))),
+        ratio=compare(first, second),
+        findings=tuple(dict.fromkeys(f.rule for e in (*a, *b) for f in e.record.findings if f.severity != "note")),
+    )
+

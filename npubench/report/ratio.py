@@ -1,0 +1,139 @@
+"""Compare one run with another: a ratio with its interval, a rank test, and a verdict that may be "not distinguishable"."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from npubench.analyze.estimate import Estimate
+from npubench.analyze.intervals import block_medians, rank_test, ratio_of_percentiles, split_windows
+from npubench.analyze.metrics import HEADLINE
+from npubench.contract.runspec import Scenario
+from npubench.measure.trace import Trace, read_trace
+from npubench.record.schema import Record
+from npubench.record.store import Entry
+from npubench.report.page import Ratio, Verdict
+
+#: Confidence of the interval, and the level of the rank test that must agree with it.
+CONFIDENCE = 0.95
+ALPHA = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One side: the records of its repeats and the traces of those that have a readable one, in the same order."""
+
+    records: tuple[Record, ...]
+    traces: tuple[Trace, ...]
+
+
+def read_measured(entries: Sequence[Entry]) -> Measured:
+    """Read the traces of a cell's repeats; a damaged one leaves the cell its record and takes the comparison from it."""
+    traces = []
+    for entry in entries:
+        if entry.record.status in ("ok", "invalid"):
+            with contextlib.suppress(OSError, ValueError):
+                traces.append(read_trace(entry.folder / "trace.npz"))
+    return Measured(tuple(entry.record for entry in entries), tuple(traces))
+
+
+def incomparable(a: Record, b: Record) -> str:
+    """Return why two runs of one row must not be compared, or an empty text."""
+    if a.system.simulated or b.system.simulated:
+        return "simulated"
+    if a.bundle.digest != b.bundle.digest:
+        return "different-work"
+    if a.spec.grade != b.spec.grade:
+        return "different-grade"
+    if a.spec.load.latency_bound_ns != b.spec.load.latency_bound_ns:
+        return "different-bound"
+    for record in (a, b):
+        if record.status in ("failed", "skipped"):
+            return record.status
+        if record.status == "invalid":
+            return "invalid"
+    return ""
+
+
+def compare(a: Measured, b: Measured) -> Ratio:
+    """Compare A with B by their scenario's headline; > 1 means A is better."""
+    for one in a.records:
+        for other in b.records:
+            if reason := incomparable(one, other):
+                return Ratio(None, None, None, CONFIDENCE, None, "not-comparable", reason)
+    if len(a.traces) != len(a.records) or len(b.traces) != len(b.records):
+        return Ratio(None, None, None, CONFIDENCE, None, "not-comparable", "damaged-trace")
+    scenario = a.records[0].spec.load.scenario
+    headline = HEADLINE[scenario]
+    values = [[record.metrics[headline.metric].value for record in side.records if headline.metric in record.metrics] for side in (a, b)]
+    if any(value is None for side in values for value in side) or not all(values):
+        return Ratio(None, None, None, CONFIDENCE, None, "not-comparable", "no-headline")
+    first, second = ([float(v) for v in side if v is not None] for side in values)
+    if len(first) > 1 and len(second) > 1:
+        estimate = _over_repeats(first, second, headline.higher_is_better)
+    elif headline.higher_is_better:
+        estimate = _of_rates(a.records[0].metrics[headline.metric], b.records[0].metrics[headline.metric])
+    else:
+        # Latencies: B ÷ A, so that more than one is better for A.
+        estimate = ratio_of_percentiles(
+            b.traces[0].query_latencies_ns(), a.traces[0].query_latencies_ns(), a.records[0].spec.load.percentile, confidence=CONFIDENCE
+        )
+    test = rank_test(_series(a, scenario), _series(b, scenario), ALPHA)
+    p = None if test is None else test.p
+    return Ratio(estimate.value, estimate.low, estimate.high, CONFIDENCE, p, _verdict(estimate, p), estimate.reason or "")
+
+
+def _verdict(estimate: Estimate, p: float | None) -> Verdict:
+    """Say better or worse only where interval and rank test agree."""
+    if estimate.low is None or estimate.high is None or p is None or p >= ALPHA:
+        return "indistinguishable"
+    if estimate.low > 1:
+        return "better"
+    return "worse" if estimate.high < 1 else "indistinguishable"
+
+
+def _series(side: Measured, scenario: Scenario) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return nearly independent stretches of all repeats: window rates or block medians, larger = better or worse alike."""
+    parts = []
+    for trace in side.traces:
+        if HEADLINE[scenario].higher_is_better:
+            windows = split_windows(trace.done_ns, np.ones(trace.samples, np.int64), trace.start_ns, trace.end_ns)
+            parts.append(np.zeros(0) if windows is None else windows.rates[1:-1])
+        else:
+            parts.append(block_medians(trace.query_latencies_ns()))
+    return np.concatenate(parts)
+
+
+def _of_rates(a: Estimate, b: Estimate) -> Estimate:
+    """Return A ÷ B with an interval from both intervals: independent relative errors add in squares (delta method on logs)."""
+    assert a.value is not None and b.value is not None
+    ratio = a.value / b.value
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return Estimate(value=ratio, unit="ratio", reason=a.reason or b.reason or "no interval")
+    spread = math.hypot((a.high - a.low) / 2 / a.value, (b.high - b.low) / 2 / b.value)
+    return Estimate(value=ratio, unit="ratio", low=ratio * math.exp(-spread), high=ratio * math.exp(spread), confidence=CONFIDENCE)
+
+
+def _over_repeats(a: Sequence[float], b: Sequence[float], higher_is_better: bool) -> Estimate:
+    """Return the ratio of geometric means over repeats with Welch's interval on the logarithms (Welch 1947)."""
+    logs = [np.log(np.asarray(side)) * (1 if higher_is_better else -1) for side in (a, b)]
+    difference = float(logs[0].mean() - logs[1].mean())
+    shares = [float(side.var(ddof=1)) / len(side) for side in logs]
+    variance = sum(shares)
+    if variance == 0:
+        return Estimate(value=math.exp(difference), unit="ratio", reason="no interval: repeats are identical")
+    freedom = variance**2 / sum(share**2 / (len(side) - 1) for share, side in zip(shares, logs, strict=True))
+    half = float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(variance)
+    return Estimate(
+        value=math.exp(difference),
+        unit="ratio",
+        low=math.exp(difference - half),
+        high=math.exp(difference + half),
+        confidence=CONFIDENCE,
+        n=len(a) + len(b),
+    )

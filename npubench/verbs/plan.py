@@ -1,0 +1,49 @@
+"""``npubench plan``: what a suite would run, without running or fetching anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.table import Table
+
+from npubench.plan.decide import wishes
+from npubench.plan.grades import GRADES
+from npubench.plan.suite import read_host, read_suite
+from npubench.plan.workload import workload_names
+from npubench.verbs.console import data, err, out
+from npubench.verbs.prepare import host_path, look_at_targets
+
+
+def show_plan(name: str, host: Path | None, as_json: bool) -> int:
+    """List every run of a suite with its target, and say which targets cannot be used here."""
+    suite, where = read_suite(name)
+    targets, unusable = look_at_targets(suite, read_host(host_path(host)), where)
+    asked = wishes(suite, targets, workload_names(), where)
+    grade = GRADES[suite.grade]
+    if as_json:
+        rows = [
+            {
+                "workload": w.workload,
+                "precision": w.precision,
+                "scenario": w.scenario.value,
+                "target": w.target.name,
+                "repeat": w.repeat,
+                "usable": w.target.name not in unusable,
+            }
+            for w in asked
+        ]
+        data(json.dumps({"suite": suite.name, "grade": suite.grade, "unusable": unusable, "runs": rows}, indent=1, ensure_ascii=False))
+        return 3 if unusable else 0
+    table = Table(title=f"{suite.name}: {len(asked)} runs, grade {suite.grade}", title_justify="left")
+    for column in ("workload", "precision", "scenario", "target", "device", "window"):
+        table.add_column(column)
+    for w in asked:
+        device = f"{w.target.backend}:{w.target.device}" + (" [red](not usable)[/]" if w.target.name in unusable else "")
+        window = max(w.entry.duration_s or 0, grade.duration_s)
+        again = f" #{w.repeat + 1}" if w.repeat else ""
+        table.add_row(w.workload, w.precision, w.scenario.value, w.target.name + again, device, f"≥ {window:g} s")
+    out.print(table)
+    for target, why in unusable.items():
+        err.print(f"[red]target '{target}' cannot be used here[/]: {why}", soft_wrap=True)
+    return 3 if unusable else 0

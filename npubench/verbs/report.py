@@ -1,0 +1,62 @@
+"""``npubench report``: everything in a store as one comparison."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from npubench.contract.options import nearest
+from npubench.errors import InputError, StoreError
+from npubench.plugins import REPORTS, plugin_entries
+from npubench.record.store import Store, Unreadable
+from npubench.report.comparison import build_page
+from npubench.report.page import ComparisonPage
+from npubench.report.select import latest
+from npubench.verbs.console import data, err
+from npubench.verbs.tables import print_page
+
+
+def write_report(store: Path, out: Path | None, baseline: str, suite: str, language: str) -> int:
+    """Print the tables and write the HTML file; its path is the last line on standard output."""
+    entries, unreadable = Store(store).read()
+    say_unreadable(unreadable)
+    entries = [entry for entry in entries if not suite or entry.record.spec.suite == suite]
+    if not entries:
+        what = f"no run of suite '{suite}'" if suite else "no run"
+        raise StoreError(f"{store}: there is {what} in this store; 'npubench run SUITE --store {store}' makes some")
+    names = sorted({entry.record.spec.suite for entry in entries})
+    page = build_page(suite or ", ".join(names), latest(entries), baseline)
+    labels = [subject.label for subject in page.subjects]
+    if baseline and baseline not in labels:
+        raise InputError(f"--baseline '{baseline}': no such subject{nearest(baseline, labels)}")
+    print_page(page)
+    path = out or store / "comparison.html"
+    write_html(page, path, language)
+    data(str(path.resolve()))
+    return 0
+
+
+def write_html(page: ComparisonPage, path: Path, language: str) -> None:
+    """Render a page with the installed HTML renderer.
+
+    Raises:
+        InputError: The language is unknown, no renderer is installed, or the file cannot be written.
+    """
+    entry = plugin_entries(REPORTS).get("html")
+    if entry is None:
+        raise InputError("no HTML renderer is installed; run: pip install 'npubench[standard]'")
+    module, _, name = entry.partition(":")
+    text: str = getattr(importlib.import_module(module), name)(page, language=language)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def say_unreadable(unreadable: list[Unreadable]) -> None:
+    """Show records that cannot be read; they hide no other."""
+    for one in unreadable:
+        err.print(f"[yellow]▲ left out, cannot be read:[/] {one.reason}", soft_wrap=True)

@@ -1,0 +1,63 @@
+"""Begin ``npubench run``: read what was asked for, a suite or a model of the user's own, and carry it out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from npubench.errors import InputError
+from npubench.plan.suite import RunEntry, SuiteFile, TargetEntry, read_host, read_suite
+from npubench.plan.usermodel import bundle_for_model, fidelity
+from npubench.plan.wheels import npubench_cache
+from npubench.record.store import Store
+from npubench.verbs.console import err
+from npubench.verbs.prepare import host_path
+from npubench.verbs.run import run_suite
+
+
+def run_named(name: str, store: Path, host: Path | None, round_label: str) -> int:
+    """Run a suite by name or file; returns the exit code."""
+    suite, where = read_suite(name)
+    return run_suite(suite, where, read_host(host_path(host)), Store(store), round_label)
+
+
+def run_model(model: Path, shapes: list[str], int8: bool, store: Path, host: Path | None, round_label: str) -> int:
+    """Run an ONNX file of the user's own on every CPU core and on one thread; returns the exit code.
+
+    Raises:
+        ModelError: The file cannot be used; one sentence with the file and the way out.
+    """
+    precisions = ("fp32", "int8") if int8 else ("fp32",)
+    err.print(f"[dim]making a bundle of {model}[/]")
+    bundle = bundle_for_model(model, npubench_cache(), shapes=_shapes(shapes), precisions=precisions)
+    suite = SuiteFile(
+        schema_version=1,
+        name=f"model-{bundle.workload}",
+        grade="smoke",
+        target={
+            "cpu-all": TargetEntry(backend="onnxruntime", device="cpu"),
+            "cpu-1": TargetEntry(backend="onnxruntime", device="cpu", options={"threads": 1}),
+        },
+        run=[
+            RunEntry(
+                targets=["cpu-all", "cpu-1"],
+                workloads=[bundle.workload],
+                precisions=list(precisions),
+                scenarios=["single-stream", "offline"],
+                batch=1 if bundle.inputs[0].shape[0] is not None else None,
+            )
+        ],
+    )
+    known = {bundle.workload: (bundle, fidelity)}
+    return run_suite(suite, model, read_host(host_path(host)), Store(store), round_label, known)
+
+
+def _shapes(given: list[str]) -> dict[str, tuple[int, ...]] | None:
+    """Read ``NAME=1x3x224x224``."""
+    found = {}
+    for text in given:
+        matched = re.fullmatch(r"([^=]+)=(\d+(?:[x,]\d+)*)", text)
+        if matched is None:
+            raise InputError(f"--shape {text}: write it as NAME=1x3x224x224")
+        found[matched[1]] = tuple(int(n) for n in re.split("[x,]", matched[2]))
+    return found or None

@@ -1,0 +1,320 @@
+"""Comparison pages to render: one as a night on a testbed makes it, and its odd relatives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from npubench.analyze.estimate import Estimate, absent
+from npubench.analyze.finding import Finding
+from npubench.report.page import (
+    Cell,
+    ComparisonPage,
+    Curve,
+    Difference,
+    Distribution,
+    Ratio,
+    Row,
+    Subject,
+    SystemCard,
+    Table,
+)
+
+MakePage = Callable[..., ComparisonPage]
+
+#: name, Korean and English title, task, operations, gate metric, required, higher is better, fp32 latency in ns
+WORKLOADS = (
+    (
+        "doc-orientation",
+        "문서 방향 판별",
+        "Document orientation",
+        "납세 서비스",
+        "Tax documents",
+        308_000_000,
+        "top1",
+        0.99,
+        True,
+        5.1e6,
+    ),
+    ("file-type", "파일 형식 판별", "File type", "행정 문서", "Administration", 740_000_000, "top1", 0.985, True, 7.3e6),
+    (
+        "ocr-line",
+        "문자 인식(한 줄)",
+        "Text line recognition",
+        "납세 서비스",
+        "Tax documents",
+        2_180_000_000,
+        "character-error",
+        0.031,
+        False,
+        38.0e6,
+    ),
+    ("face-detection", "얼굴 검출", "Face detection", "AI CCTV", "AI CCTV", 26_000_000, "exact-match", 0.97, True, 0.42e6),
+    ("image-classification", "영상 분류", "Image classification", "AI CCTV", "AI CCTV", 770_000_000, "top1", 0.743, True, 9.8e6),
+    (
+        "sst-forecast",
+        "해수면 온도 예측",
+        "Sea surface temperature forecast",
+        "기상·기후 예측",
+        "Weather and climate",
+        1_350_000_000,
+        "rmse",
+        0.412,
+        False,
+        16.4e6,
+    ),
+    ("resnet50", "ResNet-50 v1.5", "ResNet-50 v1.5", "MLPerf 공통", "MLPerf", 8_180_000_000, "fidelity", 0.99, True, 61.0e6),
+)
+SUBJECTS = (
+    ("cpu-1", "fp32", 1.0, {"threads": "1"}, False),
+    ("cpu-all", "fp32", 3.4, {"threads": "8"}, False),
+    ("cpu-all", "int8", 6.1, {"threads": "8"}, False),
+    ("sim-npu", "int8", 21.0, {"batch": "8"}, True),
+    ("cpu-all", "fp16", 3.1, {"threads": "8"}, False),
+    ("cpu-half", "int8", 4.0, {"threads": "4"}, False),
+)
+SCENARIOS = {
+    "single-stream": ("latency_p90", "ns", False),
+    "multi-stream": ("latency_p99", "ns", False),
+    "server": ("query_rate", "queries/s", True),
+    "offline": ("throughput", "samples/s", True),
+}
+PERCENTILES = {"latency_p50": 0.5, "latency_p90": 0.9, "latency_p95": 0.95, "latency_p97": 0.97, "latency_p99": 0.99}
+QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.97, 0.99, 0.995, 0.999, 1.0)
+
+
+def finding(rule: str, severity: str = "warning", observed: str = "", required: str = "") -> Finding:
+    return Finding(rule, severity, observed or "observed 0.61", required or "at least 1", f"English advice of {rule}.")  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def make_page() -> MakePage:
+    """Build a page of ``subjects`` × ``workloads`` in the given grade, as a comparison would hand it over."""
+    return build
+
+
+def build(
+    subjects: int = 4, workloads: int = 7, grade: str = "nightly", scenarios: tuple[str, ...] = tuple(SCENARIOS)
+) -> ComparisonPage:
+    people = tuple(
+        Subject(
+            f"s{i}",
+            f"{target} · {precision}",
+            target,
+            "simulated" if simulated else "onnxruntime",
+            "npu0" if simulated else "cpu",
+            precision,
+            options,
+            "node7-1f3a9c",
+            simulated,
+        )
+        for i, (target, precision, _, options, simulated) in enumerate(SUBJECTS[:subjects])
+    )
+    tables = []
+    distributions = []
+    for scenario in scenarios:
+        headline, unit, higher = SCENARIOS[scenario]
+        rows = []
+        for index, (name, ko, en, task_ko, task_en, work, gate, required, up, base) in enumerate(WORKLOADS[:workloads]):
+            cells = tuple(_cell(scenario, index, i, people, base, required, up, grade) for i in range(subjects))
+            title, task = {"ko": ko, "en": en}, {"ko": task_ko, "en": task_en}
+            rows.append(Row(name, title, task, work, gate, "ratio", cells, up))
+            if scenario in ("single-stream", "server"):
+                bound = 50_000_000 if scenario == "server" else None
+                curves = tuple(
+                    Curve(c.subject, QUANTILES, _latencies(base / SUBJECTS[i][2], scenario, i))
+                    for i, c in enumerate(cells)
+                    if c.headline is not None
+                )
+                distributions.append(Distribution(scenario, name, title, curves, bound))
+        tables.append(Table(scenario, headline, unit, higher, tuple(rows)))
+    rows = {
+        "cpu": "AMD EPYC 7763 64-Core Processor",
+        "logical-cores": "8",
+        "memory": "31.4 GiB",
+        "operating-system": "Debian GNU/Linux 12",
+        "kernel": "6.1.0-31-amd64",
+        "virtualisation": "kvm",
+        "governor": "",
+    }
+    differences = (
+        Difference("option:threads", {p.key: p.options["threads"] for p in people if "threads" in p.options}),
+        Difference("precision", {p.key: p.precision for p in people}),
+        Difference("package:onnxruntime", {p.key: "1.32.0" for p in people if not p.simulated}),
+        Difference("version:simulated", {p.key: "0.1.0" for p in people if p.simulated}),
+        Difference("environment:OMP_NUM_THREADS", {people[0].key: "1"} if people else {}),
+        Difference("batch", {p.key: str(i + 1) for i, p in enumerate(people)}),
+    )
+    return ComparisonPage(
+        title="야간 측정 2026-03-04",
+        made_at="2026-03-04T21:12:09Z",
+        harness="0.1.0",
+        grades=(grade,),
+        baseline=people[0].key if people else "",
+        subjects=people,
+        systems=(SystemCard("node7-1f3a9c", rows),),
+        tables=tuple(tables),
+        distributions=tuple(distributions),
+        differences=differences if subjects > 1 else (),
+        exclusions=("host-transpose", "pre-processing", "post-processing", "model-load", "compile"),
+        unpaired=("cpu-2/probe/offline",) if subjects > 1 else (),
+    )
+
+
+def _latencies(middle: float, scenario: str, i: int) -> tuple[float, ...]:
+    spread = 0.035 if scenario == "single-stream" else 0.35
+    nines = [-math.log10(1 - q) if q < 1 else 4.6 for q in QUANTILES]
+    return tuple(middle * (1 + spread * k ** (1.2 + 0.2 * i) - 0.02 * (k < 0.3)) for k in nines)
+
+
+def _headline(scenario: str, base: float, speed: float, wobble: float) -> Estimate:
+    latency = base / speed
+    if scenario in ("single-stream", "multi-stream"):
+        value = latency * (1.04 if scenario == "single-stream" else 8.6)
+        return Estimate(value, "ns", value * (1 - wobble), value * (1 + wobble), 0.99, 4096)
+    value = 1e9 / latency * (0.74 if scenario == "server" else 1.07)
+    unit = "queries/s" if scenario == "server" else "samples/s"
+    return Estimate(value, unit, value * (1 - wobble), value * (1 + wobble), 0.95, 30)
+
+
+def _cell(scenario: str, w: int, i: int, people: tuple[Subject, ...], base: float, required: float, up: bool, grade: str) -> Cell:
+    name = WORKLOADS[w][0]
+    speed = SUBJECTS[i][2] * (1 + 0.13 * math.sin(3 * w + i))
+    if people[i].key == "s2" and name == "sst-forecast":
+        speed = 1.004  # as fast as the baseline
+    run_id = f"{people[i].target}-{people[i].precision}-{name}-{scenario}-r0-{(w * 97 + i * 31) % 4096:04x}"
+    gate_value = required + (0.0042 if up else -0.0042)
+    status, reason, unranked = "ok", "", ""
+    findings = [finding("virtual-machine", "note", "kvm", "bare metal at official grade")]
+    if people[i].simulated:
+        findings.append(finding("simulated", "note", "simulated:npu0", "a real device"))
+        unranked = "simulated"
+    if grade == "smoke":
+        unranked = "smoke"
+    if name == "ocr-line" and people[i].precision == "int8" and not people[i].simulated:
+        gate_value, status = 0.0311, "invalid"
+        reason = "the accuracy gate is missed: cer 0.0311, required at most 0.031"
+        findings.append(finding("accuracy-gate", "invalid", "cer 0.0311", "at most 0.031"))
+    if scenario == "server" and i == 0:
+        findings.append(finding("throughput-unstable", "warning", "window throughputs vary by 7.2 %", "at most 5 %"))
+    if scenario == "multi-stream" and w == 4:
+        findings.append(finding("drift", "warning", "last third 3.1 % slower than the first", "within 2 %"))
+    headline: Estimate | None = _headline(scenario, base, speed, 0.004 + 0.004 * ((w + i) % 4))
+    if name == "resnet50" and i == 2:
+        status, headline = "failed", None
+        reason = "executor raised RuntimeError: [ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code in QLinearConv"
+    if name == "face-detection" and people[i].simulated:
+        status, headline, reason = "skipped", None, "unsupported: operator NonMaxSuppression is not supported by compiler 2.4.1"
+    if scenario == "multi-stream" and name == "resnet50" and i == 0:
+        headline, status = absent("ns", "p99 needs 662 queries, the run has 118", 118), "invalid"
+        reason = "the tail cannot be certified"
+        findings.append(finding("certified-tail", "invalid", "118 queries", "662 queries for p99"))
+    if status != "ok":
+        unranked = unranked or status
+    details = {}
+    if headline is not None:
+        latencies = _latencies(base / speed, scenario, i)
+        for metric, q in PERCENTILES.items():
+            value = latencies[QUANTILES.index(q)]
+            details[metric] = Estimate(value, "ns", None, value * 1.012, 0.99, 4096)
+        for metric, q in (("latency_min", 0.0), ("latency_mean", 0.75), ("latency_max", 1.0)):
+            details[metric] = Estimate(latencies[QUANTILES.index(q)], "ns", n=4096)
+        details["latency_p999"] = absent("ns", "p99.9 needs 6636 queries, the run has 4096", 4096)
+        rate = 1e9 / base * speed
+        details["throughput"] = Estimate(rate, "samples/s", rate * 0.99, rate * 1.01, 0.95, 30)
+    ratio = None
+    if i > 0:
+        if headline is None or status != "ok":
+            ratio = Ratio(None, None, None, 0.95, None, "not-comparable", status)
+        elif speed < 1.01:
+            ratio = Ratio(1.004, 0.991, 1.018, 0.95, 0.44, "indistinguishable")
+        else:
+            ratio = Ratio(speed, speed * 0.982, speed * 1.017, 0.95, 0.0003, "better")
+    ranked = not unranked and len(people) > 1
+    fidelity = name == "resnet50"
+    return Cell(
+        subject=people[i].key,
+        run_id=run_id,
+        status=status,
+        reason=reason,
+        grade=grade,
+        headline=headline,
+        details=details,
+        accuracy=Estimate(gate_value, "ratio", n=1000) if status != "failed" and status != "skipped" else None,
+        accuracy_required=required,
+        accuracy_claim="fidelity" if fidelity else "accuracy",
+        ratio=ratio,
+        rank=_rank(i, speed) if ranked else None,
+        unranked="" if ranked else unranked or "single",
+        findings=tuple(findings),
+    )
+
+
+def _rank(i: int, speed: float) -> int:
+    """As if there were three subjects: the fastest first, but no better than its own speed."""
+    return {0: 3, 1: 2, 2: 1}.get(i, 4) if speed > 1.01 or i == 0 else 2
+
+
+@pytest.fixture(scope="session")
+def hostile_page() -> ComparisonPage:
+    """A page whose every free string tries to be markup, in its own tag so that one escape cannot hide another."""
+    page = build(subjects=2, workloads=1, scenarios=("offline",))
+
+    def evil(name: str) -> str:
+        return f"<script>{name}()</script>\"'><img src=x onerror={name}>&\x1b[31m\u202e\ud800"
+
+    subjects = tuple(
+        replace(
+            s,
+            label=evil("label"),
+            target=evil("target"),
+            device=evil("device"),
+            backend=evil("backend"),
+            options={evil("option"): evil("value")},
+            precision=evil("precision"),
+        )
+        for s in page.subjects
+    )
+    table = page.tables[0]
+    row = table.rows[0]
+    cells = tuple(
+        replace(
+            cell,
+            run_id=evil("run"),
+            reason=evil("reason") * 9,
+            status="failed",
+            grade=evil("grade"),
+            headline=absent(evil("unit"), evil("absent")),
+            findings=(Finding(evil("rule"), "warning", evil("observed"), evil("required"), evil("advice")),),
+            unranked=evil("unranked"),
+            details={evil("metric"): absent(evil("unit2"), evil("absent2"))},
+            accuracy_claim=evil("claim"),
+        )
+        for cell in row.cells
+    )
+    row = replace(
+        row,
+        title={"en": evil("title")},
+        task={"ko": evil("task")},
+        gate_unit=evil("gate"),
+        workload=evil("workload"),
+        cells=cells,
+    )
+    curves = tuple(replace(d, title={"en": evil("curve")}) for d in build(2, 1, scenarios=("server",)).distributions)
+    return replace(
+        page,
+        title=evil("page"),
+        made_at=evil("made"),
+        harness=evil("harness"),
+        subjects=subjects,
+        grades=(evil("g"),),
+        tables=(replace(table, rows=(row,), scenario=evil("scenario"), headline=evil("headline"), unit=evil("u")),),
+        distributions=curves,
+        differences=(Difference("package:" + evil("package"), {"s0": evil("difference")}),),
+        exclusions=(evil("exclusion"),),
+        systems=(SystemCard(evil("system"), {evil("row"): evil("cell")}),),
+        unpaired=(evil("unpaired"),),
+    )
