@@ -29,6 +29,10 @@ _SCENARIOS = {
 #: latency (loadgen.cc, GenerateQueries). Half the latency seen leaves room for a device that speeds up.
 _EXPECTED_LATENCY_SHARE = 0.5
 
+#: No query passes LoadGen and this harness faster, whatever a device does; bounds what LoadGen prepares for a null device.
+_FASTEST_QUERY_NS = 4_000
+_FASTEST_SAMPLES_PER_S = 1_000_000
+
 #: Offline sends one query sized for the expected rate; the margin keeps a slightly faster device above the minimum duration.
 _OFFLINE_MARGIN = 1.15
 
@@ -170,7 +174,7 @@ def _settings(load: LoadSpec, pace: Pace, outstanding: int) -> Any:
     settings.qsl_rng_seed = load.seeds.qsl
     settings.sample_index_rng_seed = load.seeds.sample_index
     settings.schedule_rng_seed = load.seeds.schedule
-    expected_ns = max(1, int(pace.latency_ns * _EXPECTED_LATENCY_SHARE))
+    expected_ns = _expected_ns(pace)
     settings.single_stream_expected_latency_ns = expected_ns
     settings.single_stream_target_latency_percentile = load.percentile
     settings.multi_stream_expected_latency_ns = expected_ns
@@ -180,8 +184,18 @@ def _settings(load: LoadSpec, pace: Pace, outstanding: int) -> Any:
     settings.server_target_latency_percentile = load.percentile
     settings.server_target_latency_ns = load.latency_bound_ns or 10**12
     settings.server_max_async_queries = outstanding
-    settings.offline_expected_qps = pace.samples_per_s * _OFFLINE_MARGIN
+    settings.offline_expected_qps = _expected_rate(pace)
     return settings
+
+
+def _expected_ns(pace: Pace) -> int:
+    """Return the latency LoadGen is told to expect, ns."""
+    return max(_FASTEST_QUERY_NS, int(pace.latency_ns * _EXPECTED_LATENCY_SHARE))
+
+
+def _expected_rate(pace: Pace) -> float:
+    """Return the rate LoadGen is told to expect in offline, samples/s."""
+    return min(_FASTEST_SAMPLES_PER_S, pace.samples_per_s * _OFFLINE_MARGIN)
 
 
 def _schedule(load: LoadSpec) -> Column | None:
@@ -198,9 +212,8 @@ def _planned_samples(load: LoadSpec, pace: Pace, schedule: Column | None) -> int
         return len(schedule)
     seconds = load.min_duration_ns / 1e9 + 0.001
     if load.scenario is Scenario.OFFLINE:
-        return max(load.min_queries, int(1.1 * seconds * pace.samples_per_s * _OFFLINE_MARGIN)) + 64
-    period_s = max(1, int(pace.latency_ns * _EXPECTED_LATENCY_SHARE)) / 1e9
-    queries = max(load.min_queries, int(2 * seconds / period_s) + 2)
+        return max(load.min_queries, int(1.1 * seconds * _expected_rate(pace))) + 64
+    queries = max(load.min_queries, int(2e9 * seconds / _expected_ns(pace)) + 2)
     return (queries + 64) * load.samples_per_query
 
 
@@ -209,5 +222,5 @@ def _certain_samples(load: LoadSpec, pace: Pace, schedule: Column | None) -> int
     if schedule is not None:
         return len(schedule)
     if load.scenario is Scenario.OFFLINE:
-        return max(load.min_queries, int(load.min_duration_ns / 1e9 * pace.samples_per_s))
-    return load.samples_per_query * max(load.min_queries, int(load.min_duration_ns / pace.latency_ns / 4))
+        return max(load.min_queries, int(load.min_duration_ns / 1e9 * _expected_rate(pace)))
+    return load.samples_per_query * max(load.min_queries, int(load.min_duration_ns / _expected_ns(pace) / 8))

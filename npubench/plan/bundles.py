@@ -46,8 +46,8 @@ def prepare(name: str, cache: Path, *, force: bool = False, progress: Progress |
         # Only building needs ONNX and its runtime, which take longer to import than a ready bundle takes to find.
         from npubench.plan.drafts import write_bundle
 
-        resolved = resolve(manifest.source, cache, tell)
         module = workload.load()
+        resolved = resolve(manifest.source, cache, tell)
         tell(f"building {name}")
         try:
             write_bundle(folder, manifest, module.build(resolved.sources), module.score, resolved.licences, tell)

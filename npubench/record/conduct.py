@@ -184,15 +184,17 @@ def _verdict(
         )
     )
     grave = [finding for finding in findings if finding.severity == "invalid"]
-    energy = _energy(folder, trace, observed)
+    energy = _energy(folder, trace, observed, spec.baseline_ns)
     if grave:
         return "invalid", f"{grave[0].rule}: {grave[0].observed}; required: {grave[0].required}", metrics, findings, energy
     return "ok", None, metrics, findings, energy
 
 
-def _energy(folder: Path, trace: Trace, observed: Mapping[str, Any]) -> tuple[Energy, ...]:
+def _energy(folder: Path, trace: Trace, observed: Mapping[str, Any], baseline_ns: int) -> tuple[Energy, ...]:
     """Account for energy over the measured window, sensor by sensor."""
-    idle = next(((p["start_ns"], p["end_ns"]) for p in observed["phases"] if p["phase"] == Phase.BASELINE.value), None)
+    # The phase begins with waiting for the sampler; its end is the idle baseline.
+    ends = [p["end_ns"] for p in observed["phases"] if p["phase"] == Phase.BASELINE.value and baseline_ns]
+    idle = (ends[0] - baseline_ns, ends[0]) if ends else None
     simulated = bool(observed["device"].get("simulated"))
     return tuple(
         Energy(

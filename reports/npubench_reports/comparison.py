@@ -108,10 +108,10 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class DetailTable:
-    """Every further metric of a scenario; ``lines`` are (row, cell, one detail a metric), ``notes`` reason by letter."""
+    """Every further metric of a scenario: a group of lines a workload, a detail a metric in each; ``notes`` reason by letter."""
 
     metrics: tuple[str, ...]
-    lines: tuple[tuple[RowView, CellView, tuple[Detail, ...]], ...]
+    groups: tuple[tuple[RowView, tuple[tuple[CellView, tuple[Detail, ...]], ...]], ...]
     notes: Mapping[str, str]
 
 
@@ -306,22 +306,27 @@ def _ratio(ratio: Ratio, messages: Messages) -> RatioView:
 
 
 def _details(rows: Sequence[RowView], messages: Messages) -> DetailTable:
-    runs = [(row, view, view.cell) for row in rows for view in row.cells if view.cell is not None and view.cell.details]
-    names = {name for _, _, cell in runs for name in cell.details}
+    cells = [view.cell for row in rows for view in row.cells if view.cell is not None]
+    names = {name for cell in cells for name in cell.details}
     metrics = (*(m for m in METRICS if m in names), *sorted(names.difference(METRICS)))
     letters: dict[str, str] = {}
-    lines = []
-    for row, view, cell in runs:
+
+    def detail(cell: Cell, metric: str, scales: Mapping[str, numbers.Scale]) -> Detail:
+        estimate = cell.details.get(metric)
+        shown = None if estimate is None else numbers.figure(estimate, scales[estimate.unit], messages.locale)
+        reason = messages("cell.not-measured") if estimate is None else estimate.reason or messages("cell.no-reason")
+        return Detail(shown, "" if shown else letters.setdefault(reason, _letter(len(letters))))
+
+    groups = []
+    for row in rows:
         scales = _detail_scales(row)
-        details = []
-        for metric in metrics:
-            estimate = cell.details.get(metric)
-            shown = numbers.figure(estimate, scales[estimate.unit], messages.locale) if estimate is not None else None
-            reason = (estimate.reason or "") if estimate is not None else messages("cell.not-measured")
-            note = "" if shown else letters.setdefault(reason or messages("cell.no-reason"), _letter(len(letters)))
-            details.append(Detail(shown, note))
-        lines.append((row, view, tuple(details)))
-    return DetailTable(metrics, tuple(lines), {letter: reason for reason, letter in letters.items()})
+        lines = tuple(
+            (view, tuple(detail(view.cell, metric, scales) for metric in metrics))
+            for view in row.cells
+            if view.cell is not None and view.cell.details
+        )
+        groups += [(row, lines)] if lines else []
+    return DetailTable(metrics, tuple(groups), {letter: reason for reason, letter in letters.items()})
 
 
 def _detail_scales(row: RowView) -> dict[str, numbers.Scale]:

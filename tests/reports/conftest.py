@@ -131,7 +131,7 @@ def build(
                 )
                 distributions.append(Distribution(scenario, name, title, curves, bound))
         tables.append(Table(scenario, headline, unit, higher, tuple(rows)))
-    rows = {
+    host = {
         "cpu": "AMD EPYC 7763 64-Core Processor",
         "logical-cores": "8",
         "memory": "31.4 GiB",
@@ -155,7 +155,7 @@ def build(
         grades=(grade,),
         baseline=people[0].key if people else "",
         subjects=people,
-        systems=(SystemCard("node7-1f3a9c", rows),),
+        systems=(SystemCard("node7-1f3a9c", host),),
         tables=tuple(tables),
         distributions=tuple(distributions),
         differences=differences if subjects > 1 else (),

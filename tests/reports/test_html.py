@@ -61,9 +61,9 @@ def pages(make_page: MakePage) -> dict[str, ComparisonPage]:
     )
     return {
         "four": four,
-        "two": make_page(2, grade="official"),
+        "two": make_page(2, 3, grade="official"),
         "one": make_page(1, 3, grade="smoke"),
-        "six": make_page(6, 3),
+        "six": make_page(6, 2),
         "nothing": make_page(0, 0, scenarios=()),
         "no rows": make_page(0, 0),
         "all failed": replace(bare, tables=(replace(bare.tables[0], rows=(replace(row, cells=cells),)),), distributions=()),
@@ -284,7 +284,7 @@ def test_advice_is_translated_by_rule_and_else_the_records_own(make_page: MakePa
     )
     page = replace(page, tables=(replace(page.tables[0], rows=(replace(row, cells=(replace(row.cells[0], findings=found),)),)),))
     text = text_of(tree(render(page)))
-    assert "거버너를 performance로 바꾸고" in text
+    assert "거버너를 performance로 바꾸십시오" in text
     assert "Set it." not in text
     assert "vendor-own" in text
     assert "Ask the vendor." in text
