@@ -93,6 +93,16 @@ class Bundle:
     calibration_digest: str
     files: Mapping[str, str] = field(repr=False)
 
+    @property
+    def work_digest(self) -> str:
+        """The digest of the work itself: FP32 model, samples and labels.
+
+        Reference outputs and quantised variants are derived from these, and their last bits depend on the CPU that
+        derived them; the work is the same on every machine.
+        """
+        work = {name: d for name, d in self.files.items() if name.startswith("inputs/") or name in ("labels.npz", "fp32/model.onnx")}
+        return content_digest({"workload": self.workload, "version": self.version, "files": work})
+
     def model(self, precision: str) -> Model:
         """Return the variant ``precision`` as a backend takes it; ``vendor`` is the FP32 file."""
         variant = self.variants["fp32" if precision == "vendor" else precision]
@@ -125,7 +135,7 @@ class Bundle:
 def keep_output(values: np.ndarray[Any, Any], keep: str) -> np.ndarray[Any, Any]:
     """Reduce one output (batch axis first) to what is kept of it: ``"all"`` or ``"argmax"``."""
     if keep == "argmax":
-        return np.argmax(values, axis=-1).astype(np.int32)
+        return np.asarray(np.argmax(values, axis=-1), dtype=np.int32)
     return values
 
 

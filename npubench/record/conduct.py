@@ -229,6 +229,7 @@ def _bundle_reference(bundle: Bundle, spec: RunSpec) -> BundleReference:
         workload=bundle.workload,
         version=bundle.version,
         digest=bundle.digest,
+        work_digest=bundle.work_digest,
         model_digest=bundle.model(spec.precision).digest,
         title=bundle.title,
         task=bundle.task,

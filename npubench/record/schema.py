@@ -88,6 +88,8 @@ class BundleReference(Part):
     """The workload's version."""
     digest: str
     """The bundle's content digest."""
+    work_digest: str
+    """The digest of FP32 model, samples and labels: equal where the work is the same, on whatever machine it was prepared."""
     model_digest: str
     """The digest of the variant's ONNX file."""
     title: Mapping[str, str]

@@ -123,6 +123,7 @@ def _table(
                 operations=some.operations,
                 gate_metric=some.metric,
                 gate_unit=some.metric_unit,
+                gate_higher_is_better=some.higher_is_better,
                 cells=_ranked(cells, headline.higher_is_better),
             )
         )

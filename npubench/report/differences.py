@@ -68,7 +68,7 @@ def _of_one(record: Record) -> dict[str, str]:
     for key, name in (("batch", "batch"), ("in_flight", "in-flight")):
         if key in provenance.settings:
             facts[f"{name}:{load}"] = str(provenance.settings[key])
-    facts[f"bundle:{spec.workload}"] = record.bundle.digest.removeprefix("sha256:")[:12]
+    facts[f"bundle:{spec.workload}"] = record.bundle.work_digest.removeprefix("sha256:")[:12]
     facts |= {f"system:{row}": value for row, value in system_rows(record).items() if row in SYSTEM_ROWS}
     facts["python"] = system.python
     facts["harness"] = provenance.harness

@@ -56,7 +56,7 @@ def calibrate_system(store: Path, seconds: float, as_json: bool) -> int:
                 floor[scenario.value] = _null_window(scenario, bundle, seconds, Path(scratch) / scenario.value)
                 steps.step(f"null call, {scenario.value}")
             steps.now("simulated device against its truth")
-            errors = _truth_window(bundle, seconds, Path(scratch) / "truth")
+            errors, missing = _truth_window(bundle, seconds, Path(scratch) / "truth")
             steps.step("simulated device against its truth")
         machine = describe_machine()
         content: dict[str, Any] = {
@@ -67,12 +67,13 @@ def calibrate_system(store: Path, seconds: float, as_json: bool) -> int:
             "window_s": seconds,
             "floor": floor,
             "errors": [{**asdict(error), "relative": error.relative, "within": error.within} for error in errors],
+            "missing": missing,
         }
         path = write_calibration(store, machine.system_id, content)
     if as_json:
         data(json.dumps(content, indent=1, ensure_ascii=False))
         return 0
-    _print(floor, errors)
+    _print(floor, errors, missing)
     data(str(path.resolve()))
     return 0
 
@@ -91,8 +92,12 @@ def _null_window(scenario: Scenario, bundle: Bundle, seconds: float, folder: Pat
     return figures
 
 
-def _truth_window(bundle: Bundle, seconds: float, folder: Path) -> list[Error]:
-    """Measure the simulated device and compare latency, throughput and energy with its own log."""
+def _truth_window(bundle: Bundle, seconds: float, folder: Path) -> tuple[list[Error], dict[str, str]]:
+    """Measure the simulated device and compare latency, throughput and energy with its own log.
+
+    Returns:
+        The errors, and figure → reason for what could not be had.
+    """
     folder.mkdir()
     log = folder / "truth.npz"
     target = TargetSpec(
@@ -110,11 +115,13 @@ def _truth_window(bundle: Bundle, seconds: float, folder: Path) -> list[Error]:
     errors = latency_errors(trace, truth)
     law = PRESETS[SIMULATED_DEVICE].law
     true_uj = energy_uj(law, busy_ns(truth["start_ns"], truth["end_ns"], trace.start_ns, trace.end_ns), trace.window_ns)
-    for found in account_energy(run / "readings.npz", trace.start_ns, trace.end_ns, None)[:1]:
-        error = energy_error(found.joules, true_uj / 1e6)
-        if error is not None:
-            errors.append(error)
-    return errors
+    counters = account_energy(run / "readings.npz", trace.start_ns, trace.end_ns, None)
+    if not counters:
+        return errors, {"energy": "the sampler left no readings"}
+    error = energy_error(counters[0].joules, true_uj / 1e6)
+    if error is None:
+        return errors, {"energy": counters[0].joules.reason or "absent"}
+    return [*errors, error], {}
 
 
 def _window(spec: RunSpec, folder: Path) -> Trace:
@@ -163,7 +170,7 @@ def _spec(target: TargetSpec, scenario: Scenario, bundle: Bundle, seconds: float
     )
 
 
-def _print(floor: dict[str, dict[str, float]], errors: list[Error]) -> None:
+def _print(floor: dict[str, dict[str, float]], errors: list[Error], missing: dict[str, str]) -> None:
     table = Table(title="What the harness adds (null device, LoadGen's clock)", title_justify="left")
     for column in ("scenario", "p50", "p90", "p99", "rate"):
         table.add_column(column, justify="left" if column == "scenario" else "right")
@@ -183,4 +190,6 @@ def _print(floor: dict[str, dict[str, float]], errors: list[Error]) -> None:
             f"{sign} {error.relative:+.2%}",
             f"±{error.allowed:.1%}",
         )
+    for what, reason in missing.items():
+        table.add_row(what, "—", "—", reason, "")
     out.print(table)

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from npubench.report.page import Cell, ComparisonPage, Ratio, Row
 from npubench.report.pairs import Pairs
-from npubench.report.words import estimate_text, figure_text
+from npubench.report.words import figure_text
 from npubench.verbs.console import STATUS, out
 
 _VERDICTS = {
@@ -67,8 +67,8 @@ def print_pairs(pairs: Pairs) -> None:
         table.add_row(
             escape(" · ".join(one.cell)),
             one.metric,
-            estimate_text(one.a) if one.a and one.a_status in ("ok", "invalid") else STATUS[one.a_status],
-            estimate_text(one.b) if one.b and one.b_status in ("ok", "invalid") else STATUS[one.b_status],
+            figure_text(one.a.value, one.a.unit) if one.a and one.a_status in ("ok", "invalid") else STATUS[one.a_status],
+            figure_text(one.b.value, one.b.unit) if one.b and one.b_status in ("ok", "invalid") else STATUS[one.b_status],
             _ratio(one.ratio),
             "—" if one.ratio.p_value is None else f"{one.ratio.p_value:.2g}",
             _VERDICTS[one.ratio.verdict] + (f" ({escape(one.ratio.reason)})" if one.ratio.reason else ""),

@@ -1,0 +1,50 @@
+# make help lists the targets.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STORE ?= demo-store
+LANGUAGE ?= ko
+
+.PHONY: help
+help:  ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+# Editable, so that the tree is what runs; the stamp spares the installation while the dependencies are the same.
+$(VENV)/.stamp: pyproject.toml backends/onnxruntime/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("npubench needs Python 3.11 or later here; set PYTHON=…" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing npubench and what it needs into $(VENV) (about a minute the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[standard,dev]' -e 'backends/onnxruntime[cpu]'
+	@touch $@
+
+.PHONY: install
+install: $(VENV)/.stamp  ## Make .venv with npubench, its CPU backend and the tools of development
+
+.PHONY: demo
+demo: install  ## Measure every workload on this CPU and write the comparison (a few minutes; its path is the last line)
+	@$(BIN)/npubench run demo --store $(STORE) || test $$? -eq 1
+	@$(BIN)/npubench report --suite demo --store $(STORE) --language $(LANGUAGE)
+
+.PHONY: test
+test: install  ## Run the whole test suite
+	@$(BIN)/python -m pytest
+
+.PHONY: check
+check: install  ## Lint, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+.PHONY: format
+format: install  ## Format the code
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+.PHONY: overhead
+overhead: install  ## Measure what the harness costs, side by side with bare loops
+	@$(BIN)/python -m pytest tests/overhead --benchmark-enable --benchmark-only --benchmark-columns=median,min,max,rounds -q
+
+.PHONY: clean
+clean:  ## Remove .venv and caches of tools; records and bundles stay
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
