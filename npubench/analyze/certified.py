@@ -23,7 +23,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc
 
 from npubench.analyze.estimate import Estimate, absent
 
@@ -145,6 +144,8 @@ def _ranks(n: int, percentile: float, confidence: float) -> tuple[int, int | Non
 
 def _passes(t: int, n: int, percentile: float, confidence: float) -> bool:
     """Return whether BinomialCDF(t; n, 1 − percentile) ≤ 1 − confidence, for 0 ≤ t < n."""
+    from scipy.special import betainc
+
     return bool(betainc(n - t, t + 1, percentile) <= 1.0 - confidence)
 
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
-from scipy.stats import mannwhitneyu, theilslopes
 
 from npubench.analyze.estimate import Estimate, absent
 
@@ -248,6 +246,8 @@ def rank_test(first: NDArray[np.float64], second: NDArray[np.float64], alpha: fl
     n, m = int(first.size), int(second.size)
     if not n or not m or 2.0 / math.comb(n + m, n) >= alpha:
         return None
+    from scipy.stats import mannwhitneyu  # a second to import, which a wrong key in a suite need not wait for
+
     test = mannwhitneyu(second, first, alternative="two-sided")
     return RankTest(p=float(test.pvalue), superiority=float(test.statistic) / (n * m))
 
@@ -280,6 +280,8 @@ def drift(values: NDArray[np.float64], *, alpha: float = 0.01, effect: float = M
     if test is None or float(np.median(first)) <= 0.0 or float(np.median(values)) <= 0.0:
         return None
     change = float(np.median(last)) / float(np.median(first)) - 1.0
+    from scipy.stats import theilslopes
+
     slope = float(theilslopes(values).slope)
     trend = slope * (values.size - 1) / float(np.median(values))
     return Drift(change=change, trend=trend, p=test.p, drifts=test.p < alpha and abs(change) >= effect)
@@ -288,6 +290,8 @@ def drift(values: NDArray[np.float64], *, alpha: float = 0.01, effect: float = M
 def _half_width(values: NDArray[np.float64], confidence: float) -> float:
     """Return t · s ÷ √n for the mean of ``values``."""
     n = values.size
+    from scipy.special import stdtrit
+
     return float(stdtrit(n - 1, (1.0 + confidence) / 2.0) * values.std(ddof=1) / math.sqrt(n))
 
 

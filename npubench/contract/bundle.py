@@ -173,13 +173,16 @@ def read_bundle(root: Path, *, check_files: bool = False) -> Bundle:
         raise BundleError(f"{path}: no such bundle; run 'npubench workloads prepare'") from error
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: cannot be read: {error}; run 'npubench workloads prepare'") from error
+    if not isinstance(manifest, dict):
+        raise BundleError(f"{path}: is not a manifest; run 'npubench workloads prepare'")
     if manifest.get("schema_version") != BUNDLE_VERSION:
         raise BundleError(f"{path}: schema_version is {manifest.get('schema_version')!r}, this npubench reads {BUNDLE_VERSION}")
     try:
         bundle = _bundle(root, manifest)
-    except (KeyError, TypeError, ValueError) as error:
+        digest = bundle_digest(manifest)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{path}: damaged at {error}; run 'npubench workloads prepare'") from error
-    if bundle_digest(manifest) != bundle.digest:
+    if digest != bundle.digest:
         raise BundleError(f"{path}: digest does not match the manifest; run 'npubench workloads prepare --force'")
     if check_files:
         for name, digest in bundle.files.items():

@@ -67,7 +67,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
                 continue
         raise OptionError(f"{where}: {value!r} is not one of {' | '.join(_name(a) for a in arguments)}")
     if origin is typing.Literal:
-        if value in arguments and any(type(value) is type(a) for a in arguments):
+        if any(type(value) is type(a) and value == a for a in arguments):
             return value
         raise OptionError(f"{where}: {value!r} is not valid{nearest(str(value), [str(a) for a in arguments])}")
     if origin is tuple and isinstance(value, list | tuple):

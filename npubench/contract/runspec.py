@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -158,28 +159,45 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(cls: Any, data: Any, where: str = "") -> Any:
-    """Build ``cls`` from what :func:`to_plain` made.
+    """Build ``cls`` from what :func:`to_plain` made. ``int`` is taken for ``float``; nothing else is converted.
 
     Raises:
-        ValueError: An unknown or missing key; the text names it with its path.
+        ValueError: An unknown or missing key, or a value of another type; the text names it with its path.
     """
     origin, arguments = typing.get_origin(cls), typing.get_args(cls)
+    if cls is Any:
+        return data
     if dataclasses.is_dataclass(cls) and isinstance(cls, type):
         hints = typing.get_type_hints(cls)
-        for key in data:
+        for key in _expect(Mapping, data, where):
             if key not in hints:
                 raise ValueError(f"{where}: unknown key '{key}'{nearest(key, hints)}")
+        read = {key: from_plain(hints[key], value, f"{where}.{key}") for key, value in data.items()}
         try:
-            return cls(**{key: from_plain(hints[key], value, f"{where}.{key}") for key, value in data.items()})
+            return cls(**read)
         except TypeError as error:
             raise ValueError(f"{where}: {error}") from error
     if origin in (typing.Union, types.UnionType):
         kinds = [a for a in arguments if a is not type(None)]
         return None if data is None else from_plain(kinds[0], data, where)
     if origin is tuple:
-        return tuple(from_plain(arguments[0], item, where) for item in data)
-    if isinstance(cls, type) and issubclass(cls, Enum):
-        return cls(data)
-    if cls is float and type(data) is int:
+        return tuple(from_plain(arguments[0], item, where) for item in _expect(list, data, where))
+    if origin is Mapping:
+        return {str(k): from_plain(arguments[1], v, f"{where}.{k}") for k, v in _expect(Mapping, data, where).items()}
+    if issubclass(cls, Enum):
+        try:
+            return cls(data)
+        except ValueError as error:
+            raise ValueError(f"{where}: {data!r} is not valid{nearest(str(data), [str(c.value) for c in cls])}") from error
+    if cls is float and type(data) in (int, float) and math.isfinite(data):
         return float(data)
+    if type(data) is not cls or cls is float:
+        raise ValueError(f"{where}: {data!r} is not of type {cls.__name__}")
+    return data
+
+
+def _expect(kind: Any, data: Any, where: str) -> Any:
+    """Return ``data`` if it is a ``kind``, else raise."""
+    if not isinstance(data, kind):
+        raise ValueError(f"{where}: {data!r} is not of type {kind.__name__}")
     return data

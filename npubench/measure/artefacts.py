@@ -72,6 +72,12 @@ def compile_cached(backend: Backend, name: str, model: Model, device: Device, op
             os.rename(work, folder)  # noqa: PTH104 - rename of a folder onto an existing one must fail
         found = _read(folder)
         if found is None:
+            # What stood there had lost its manifest.
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                os.rename(work, folder)  # noqa: PTH104
+            found = _read(folder)
+        if found is None:
             raise OSError(f"{folder}: the artefact cache cannot be written")
         return Compiled(found, False)
     finally:

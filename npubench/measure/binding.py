@@ -49,8 +49,10 @@ def bind(workload: Sequence[TensorSpec], executor: Sequence[TensorSpec], what: s
     by_name = {spec.name: spec for spec in executor}
     named = set(by_name) == {spec.name for spec in workload}
     pairs = [(w, by_name[w.name]) for w in workload] if named else list(zip(workload, executor, strict=True))
-    positions = {id(spec): n for n, spec in enumerate(executor)}
-    return tuple(Binding(w, e, e.name or f"{what}{positions[id(e)]}", _exclusions(w, e, what)) for w, e in pairs)
+    found = tuple(Binding(w, e, e.name or f"{what}{n}", _exclusions(w, e, what)) for n, (w, e) in enumerate(pairs))
+    if len({binding.key for binding in found}) < len(found):
+        raise BindingError(f"two of the executor's {what}s {_names(executor)} have one name; the workload's are {_names(workload)}")
+    return found
 
 
 def to_executor(values: Array, binding: Binding) -> Array:
@@ -58,11 +60,11 @@ def to_executor(values: Array, binding: Binding) -> Array:
     source, target = binding.workload, binding.executor
     if _transposed(source, target):
         values = np.moveaxis(values, *((1, -1) if target.layout == "NHWC" else (-1, 1)))
+    values = _reshaped(values, target.shape)
+    # The axis of a quantisation counts the executor's own axes.
     if target.quantisation is not None and target.dtype != source.dtype:
         values = _quantise(values, target.quantisation, np.dtype(target.dtype))
     values = np.ascontiguousarray(values, dtype=np.dtype(target.dtype))
-    if all(n is not None for n in target.shape[1:]) and values.shape[1:] != target.shape[1:]:
-        values = values.reshape(len(values), *(int(n) for n in target.shape[1:] if n is not None))
     values.setflags(write=False)
     return values
 
@@ -74,9 +76,7 @@ def from_executor(values: Array, binding: Binding) -> Array:
         values = _dequantise(values, source.quantisation)
     if _transposed(source, target):
         values = np.moveaxis(values, *((1, -1) if target.layout == "NHWC" else (-1, 1)))
-    if len(values.shape) != len(target.shape) and all(n is not None for n in target.shape[1:]):
-        values = values.reshape(len(values), *(int(n) for n in target.shape[1:] if n is not None))
-    return values.astype(np.dtype(target.dtype), copy=False)
+    return _reshaped(values, target.shape).astype(np.dtype(target.dtype), copy=False)
 
 
 def _exclusions(workload: TensorSpec, executor: TensorSpec, what: str) -> tuple[str, ...]:
@@ -101,6 +101,12 @@ def _exclusions(workload: TensorSpec, executor: TensorSpec, what: str) -> tuple[
 
 def _transposed(a: TensorSpec, b: TensorSpec) -> bool:
     return {a.layout, b.layout} == {"NCHW", "NHWC"}
+
+
+def _reshaped(values: Array, shape: Sequence[int | None]) -> Array:
+    """Add or drop axes of length one, where the lengths are fixed."""
+    fixed = tuple(n for n in shape[1:] if n is not None)
+    return values if len(fixed) < len(shape) - 1 or values.shape[1:] == fixed else values.reshape(len(values), *fixed)
 
 
 def _quantise(values: Array, quantisation: Quantisation, dtype: np.dtype[Any]) -> Array:

@@ -38,11 +38,13 @@ class OutputCheck:
         if shapes is None:
             shapes = self._shapes[batch] = [(k, d, (batch, *(int(n) for n in s if n is not None))) for k, d, s in self._expected]
         try:
+            if len(outputs) != len(shapes):
+                self._each(outputs, batch)
             for key, dtype, shape in shapes:
                 values = outputs[key]
                 if values.shape != shape or values.dtype != dtype:
                     self._each(outputs, batch)
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, IndexError, TypeError, AttributeError):
             self._each(outputs, batch)
 
     def full(self, outputs: Tensors, batch: int) -> None:
@@ -55,14 +57,18 @@ class OutputCheck:
         for key, dtype, _ in self._expected:
             if dtype.kind in "fc" or dtype.name == "bfloat16":
                 values = np.asarray(outputs[key])
-                if not np.isfinite(values.astype(np.float32, copy=False)).all():
-                    bad = int(values.size - np.isfinite(values.astype(np.float32, copy=False)).sum())
-                    raise OutputError(f"output '{key}' has {bad} NaN or Inf of {values.size} values")
+                finite = np.isfinite(values if dtype.kind in "fc" else values.astype(np.float32))
+                if not finite.all():
+                    raise OutputError(f"output '{key}' has {int(finite.size - finite.sum())} NaN or Inf of {finite.size} values")
 
     def _each(self, outputs: Tensors, batch: int) -> None:
         """Compare one by one, with words."""
         if not hasattr(outputs, "keys"):
             raise OutputError(f"execute returned {type(outputs).__name__}, not a mapping of tensors by name")
+        known = {key for key, _, _ in self._expected}
+        for key in outputs:
+            if key not in known:
+                raise OutputError(f"output '{key}' is returned but not declared; declared are: {', '.join(sorted(known))}")
         for key, dtype, shape in self._expected:
             if key not in outputs:
                 raise OutputError(f"output '{key}' is left out; returned are: {', '.join(map(str, outputs)) or 'none'}")

@@ -99,7 +99,7 @@ def freeze(columns: Columns, schedule_ns: Column | None, details: Mapping[str, A
     issued, started, done, sample, query = (
         np.array(column[:n], dtype=np.int64) for column in (columns.issued, columns.started, columns.done, columns.sample, columns.query)
     )
-    if schedule_ns is None:
+    if schedule_ns is None or not n:
         scheduled = issued.copy()
     else:
         # A query is never issued before it is due, so the smallest lag bounds LoadGen's own start from above.

@@ -22,7 +22,7 @@ from npubench.plan.wheels import Progress, resolve
 from npubench.plan.workload import Workload, find_workload, module_file
 
 #: The version of what ``drafts`` and its helpers make of a draft; a change in any of them that moves a byte raises it.
-BUILDER_VERSION = 1
+BUILDER_VERSION = 2
 
 
 def prepare(name: str, cache: Path, *, force: bool = False, progress: Progress | None = None) -> Bundle:

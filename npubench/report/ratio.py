@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import t as student
 
 from npubench.analyze.estimate import Estimate
 from npubench.analyze.intervals import block_medians, rank_test, ratio_of_percentiles, split_windows
@@ -144,6 +143,8 @@ def _over_repeats(a: Sequence[float], b: Sequence[float], higher_is_better: bool
     if variance == 0:
         return Estimate(value=math.exp(difference), unit="ratio", reason="no interval: repeats are identical")
     freedom = variance**2 / sum(share**2 / (len(side) - 1) for share, side in zip(shares, logs, strict=True))
+    from scipy.stats import t as student
+
     half = float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(variance)
     return Estimate(
         value=math.exp(difference),
