@@ -43,7 +43,7 @@ format: install  ## Format the code
 
 .PHONY: overhead
 overhead: install  ## Measure what the harness costs, side by side with bare loops
-	@$(BIN)/python -m pytest tests/overhead --benchmark-enable --benchmark-only --benchmark-columns=median,min,max,rounds -q
+	@$(BIN)/python -m pytest tests/overhead --benchmark-enable --benchmark-only --benchmark-columns=median,rounds -q -s
 
 .PHONY: clean
 clean:  ## Remove .venv and caches of tools; records and bundles stay

@@ -274,14 +274,14 @@ def drift(values: NDArray[np.float64], *, alpha: float = 0.01, effect: float = M
     Returns:
         The drift, or None where there are too few windows to tell or the quantity is not above 0.
     """
+    from scipy.stats import theilslopes
+
     third = int(values.size) // 3
     first, last = values[:third], values[values.size - third :]
     test = rank_test(first, last, alpha)
     if test is None or float(np.median(first)) <= 0.0 or float(np.median(values)) <= 0.0:
         return None
     change = float(np.median(last)) / float(np.median(first)) - 1.0
-    from scipy.stats import theilslopes
-
     slope = float(theilslopes(values).slope)
     trend = slope * (values.size - 1) / float(np.median(values))
     return Drift(change=change, trend=trend, p=test.p, drifts=test.p < alpha and abs(change) >= effect)
@@ -289,9 +289,9 @@ def drift(values: NDArray[np.float64], *, alpha: float = 0.01, effect: float = M
 
 def _half_width(values: NDArray[np.float64], confidence: float) -> float:
     """Return t · s ÷ √n for the mean of ``values``."""
-    n = values.size
     from scipy.special import stdtrit
 
+    n = values.size
     return float(stdtrit(n - 1, (1.0 + confidence) / 2.0) * values.std(ddof=1) / math.sqrt(n))
 
 

@@ -65,6 +65,8 @@ class Dispatcher(Protocol):
     """A way to the executor. ``issue`` is LoadGen's callback; ``drain`` returns when nothing is in flight."""
 
     path: str
+    inline: bool
+    """Whether LoadGen's thread executes, and so issues a query only once the one before it is done."""
 
     def open(self, sink: Sink) -> None:
         """Direct what follows to ``sink``; nothing may be in flight."""
@@ -81,6 +83,8 @@ class Dispatcher(Protocol):
 
 class Desk:
     """What all dispatchers share: writing a finished request into the sink, and failing the run."""
+
+    inline = False
 
     def __init__(self, executor: Executor, samples: SampleSet, check: OutputCheck, batch: int, fail: Fail) -> None:
         self.executor = executor
@@ -138,9 +142,14 @@ class Desk:
 
 
 class InlineDispatcher(Desk):
-    """Execute in LoadGen's own thread: no hand-over, the least that can be added. For one request in flight."""
+    """Execute in LoadGen's own thread: no hand-over, the least that can be added. For one request in flight.
+
+    In the server scenario a query that arrives while the device works waits in LoadGen's schedule: its latency counts
+    from the time it was due, wherever it waits.
+    """
 
     path = "execute, inline"
+    inline = True
 
     def open(self, sink: Sink) -> None:
         self.sink = sink

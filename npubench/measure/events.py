@@ -6,6 +6,7 @@ Standard output and error belong to the plug-in, whose SDK may print there at wi
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -15,6 +16,9 @@ from typing import Any, NoReturn
 
 #: What the worker exits with after it has reported a failure itself.
 EXIT_REPORTED = 70
+
+#: What a disk says that takes no more: the operator's to mend, and no fault of the plug-in.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
 #: How much of a plug-in's own words goes into a record.
 LONGEST_TEXT = 4000
@@ -42,7 +46,8 @@ class Reporter:
         """Report that the run has failed, and end the process at once: no query is answered on a plug-in's behalf.
 
         Args:
-            kind: ``"plugin"``, ``"harness"``, ``"skipped"`` or ``"input"``.
+            kind: ``"plugin"``, ``"harness"``, ``"skipped"``, ``"input"``, or ``"store"``: the disk is full, nothing is known of
+                the run.
             reason: One sentence.
             error: Its traceback goes to the worker's log.
         """
@@ -54,6 +59,11 @@ class Reporter:
         sys.stderr.flush()
         self.send("failed", kind=kind, phase=self.phase, reason=reason[:LONGEST_TEXT])
         os._exit(EXIT_REPORTED)
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether an error says that a disk, a quota or a file system takes no more."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def words(error: BaseException) -> str:

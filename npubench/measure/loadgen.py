@@ -33,6 +33,9 @@ _EXPECTED_LATENCY_SHARE = 0.5
 _FASTEST_QUERY_NS = 4_000
 _FASTEST_SAMPLES_PER_S = 1_000_000
 
+#: A server window ends early when working off its schedule takes this many times the schedule's length, and 5 s.
+_LONGEST_BACKLOG = 2
+
 #: Offline sends one query sized for the expected rate; the margin keeps a slightly faster device above the minimum duration.
 _OFFLINE_MARGIN = 1.15
 
@@ -92,8 +95,8 @@ def run_window(
         on_start: Called with the window's sink before the first query, for progress.
     """
     logs.mkdir(parents=True, exist_ok=True)
-    settings = _settings(load, pace, outstanding)
     schedule = _schedule(load)
+    settings = _settings(load, pace, outstanding, schedule)
     planned = _planned_samples(load, pace, schedule)
     sink = Sink(Columns(planned), looked_at(_certain_samples(load, pace, schedule)), completion())
     dispatcher.open(sink)
@@ -114,6 +117,7 @@ def run_window(
     details: dict[str, Any] = {
         "scenario": load.scenario.value,
         "path": dispatcher.path,
+        "inline": dispatcher.inline,
         "batch": load.batch,
         "in_flight": load.in_flight,
         "coalesce_delay_ns": load.coalesce_delay_ns,
@@ -165,7 +169,7 @@ def choose_rows(planned: int, count: int, seed: int) -> frozenset[int]:
     return frozenset(int(row) for row in np.random.default_rng(seed).choice(planned, size=count, replace=False))
 
 
-def _settings(load: LoadSpec, pace: Pace, outstanding: int) -> Any:
+def _settings(load: LoadSpec, pace: Pace, outstanding: int, schedule: Column | None) -> Any:
     settings = lg.TestSettings()
     settings.scenario = _SCENARIOS[load.scenario]
     settings.mode = lg.TestMode.PerformanceOnly
@@ -184,6 +188,9 @@ def _settings(load: LoadSpec, pace: Pace, outstanding: int) -> Any:
     settings.server_target_latency_percentile = load.percentile
     settings.server_target_latency_ns = load.latency_bound_ns or 10**12
     settings.server_max_async_queries = outstanding
+    if schedule is not None:
+        # A rate far above what the device serves would hold the run for hours; it is over long before that.
+        settings.max_duration_ms = int(schedule[-1] / 1e6 * _LONGEST_BACKLOG) + 5_000
     settings.offline_expected_qps = _expected_rate(pace)
     return settings
 

@@ -13,12 +13,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from npubench.contract.runspec import Phase, RunSpec, to_plain
+from npubench.measure.events import is_full, words
 from npubench.measure.sampler import SamplerProcess, start_sampler
 
 #: How much of the worker's log goes into a record, bytes.
@@ -30,6 +31,22 @@ _WATCHED = {Phase.ACCURACY.value, Phase.WARM_UP.value, Phase.SEARCH.value, Phase
 #: How long a worker that has reported its end may take to leave, s.
 _LEAVE_S = 5.0
 
+#: How long a worker that hangs may take to write down where, s.
+_STACKS_S = 0.3
+
+#: No event is longer; what floods the pipe without a line's end is thrown away, bytes.
+_LONGEST_LINE = 1 << 20
+
+#: Event → the values it must have. A plug-in that writes into the pipe is not listened to.
+_EVENTS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
+    "phase": {"phase": str},
+    "progress": {"done": int},
+    "search": {"rate": (int, float), "met": bool, "certifying": bool},
+    "baseline": {},
+    "finished": {},
+    "failed": {"kind": str, "reason": str},
+}
+
 OnEvent = Callable[[Mapping[str, Any]], None]
 
 
@@ -39,7 +56,7 @@ class Outcome:
 
     Args:
         kind: ``"finished"``; or ``"plugin"``, ``"harness"``, ``"target"``, ``"input"``, ``"rate"`` (reported by the worker),
-            ``"died"``, ``"deadline"``, ``"hung"`` (seen from outside), ``"skipped"``.
+            ``"died"``, ``"deadline"``, ``"hung"`` (seen from outside), ``"skipped"``, ``"store"`` (the disk is full).
         reason: One sentence, empty when finished.
         phase: The phase it ended in.
         exit_code: The worker's exit code, negative for a signal.
@@ -121,16 +138,20 @@ def run_worker(spec: RunSpec, folder: Path, on_event: OnEvent = lambda event: No
     try:
         worker = start_worker(spec, folder)
     except OSError as error:
-        return Outcome("target", f"target '{spec.target.name}': python '{interpreter(spec)}' cannot be started: {error}", "start", None, 0)
+        why = f"target '{spec.target.name}': python '{interpreter(spec)}' cannot be started: {error.strerror or error}"
+        return Outcome("store", words(error), "start", None, 0) if is_full(error) else Outcome("target", why, "start", None, 0)
     watch = _Watch(spec)
     sampler: SamplerProcess | None = None
     try:
-        for event in _events(worker.events, watch):
+        for event in _events(worker, watch):
             watch.take(event)
             on_event(event)
-            if event["event"] == "baseline":
-                sampler = start_sampler(interpreter(spec), environment(spec), spec.target, folder)
-                os.write(worker.control, b"\n")
+            if event["event"] == "baseline" and sampler is None:
+                # Without a sampler there is no energy figure; a worker that died meanwhile is seen below.
+                with contextlib.suppress(OSError):
+                    sampler = start_sampler(interpreter(spec), environment(spec), spec.target, folder)
+                with contextlib.suppress(OSError):
+                    os.write(worker.control, b"\n")
             if watch.ended:
                 break
         if watch.ended is None and watch.verdict is None:
@@ -142,6 +163,8 @@ def run_worker(spec: RunSpec, folder: Path, on_event: OnEvent = lambda event: No
     finally:
         if sampler is not None:
             sampler.stop()
+        if watch.verdict is not None:
+            _ask_for_stacks(worker.process)
         kill_group(worker.process)
         os.close(worker.events)
         with contextlib.suppress(OSError):
@@ -225,20 +248,28 @@ class _Watch:
         return self.spec.deadlines_s.get(self.phase, 60.0)
 
 
-def _events(descriptor: int, watch: _Watch) -> Any:
-    """Yield events until the pipe closes or the watch loses patience."""
+def _events(worker: WorkerProcess, watch: _Watch) -> Iterator[Mapping[str, Any]]:
+    """Yield events until the pipe closes, the worker is dead, or the watch loses patience."""
     pending = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
+    with selectors.DefaultSelector() as selector, _death(worker.process.pid) as death:
+        selector.register(worker.events, selectors.EVENT_READ)
+        if death is not None:
+            selector.register(death, selectors.EVENT_READ)
         while True:
-            if not selector.select(watch.patience_s()):
+            ready = {key.fd for key, _ in selector.select(watch.patience_s())}
+            if not ready:
                 if watch.judge():
                     return
                 continue
-            chunk = os.read(descriptor, 65536)
+            if worker.events not in ready:
+                # Dead, with nothing left unread. A process that a plug-in forked may hold the pipe open for ever.
+                return
+            chunk = os.read(worker.events, 65536)
             if not chunk:
                 return
             *lines, pending = (pending + chunk).split(b"\n")
+            if len(pending) > _LONGEST_LINE:
+                pending = b""
             for line in lines:
                 event = _parse(line)
                 if event is not None:
@@ -248,13 +279,38 @@ def _events(descriptor: int, watch: _Watch) -> Any:
                 return
 
 
+@contextlib.contextmanager
+def _death(pid: int) -> Iterator[int | None]:
+    """Open a descriptor that becomes readable when a process dies; ``None`` where the kernel has no such thing."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (OSError, AttributeError):
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def _parse(line: bytes) -> Mapping[str, Any] | None:
-    """Return an event; a plug-in that writes into the pipe is not listened to."""
+    """Return an event, or ``None`` for anything else."""
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        return None
+    values = _EVENTS.get(event["event"])
+    return event if values is not None and all(isinstance(event.get(key), kind) for key, kind in values.items()) else None
+
+
+def _ask_for_stacks(process: subprocess.Popen[bytes]) -> None:
+    """Have a worker that hangs write every thread's stack into its log; it does so in C, whoever holds the interpreter."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        process.send_signal(signal.SIGUSR1)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_STACKS_S)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -8,8 +8,10 @@ It needs numpy and mlcommons-loadgen beside the plug-in, and computes no metric.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -31,7 +33,7 @@ from npubench.measure import artefacts, process
 from npubench.measure.binding import Binding, BindingError, bind, from_executor
 from npubench.measure.check import OutputCheck
 from npubench.measure.dispatch import Dispatcher, InlineDispatcher, Sink, SubmitDispatcher, ThreadDispatcher
-from npubench.measure.events import Reporter, words
+from npubench.measure.events import Reporter, is_full, words
 from npubench.measure.loadgen import Pace, Window, choose_rows, run_window, with_seed
 from npubench.measure.plugin import PluginError, distribution_of, find_device, load_backend, probe
 from npubench.measure.samples import SampleSet
@@ -125,7 +127,6 @@ class Worker:
             dispatcher.close()
             self._guard("close", executor.close)
             observed.residue = process.residue(threads_before)
-        self._write_observed()
         self.reporter.send("finished")
 
     # -- phases -----------------------------------------------------------------------------------------------------
@@ -174,7 +175,7 @@ class Worker:
         except Unsupported as error:
             self.reporter.fail("skipped", f"unsupported: {error}", error)
         except BaseException as error:
-            self.reporter.fail("plugin", f"{self.name}: compile: {words(error)}", error)
+            self.reporter.fail("store" if is_full(error) else "plugin", f"{self.name}: compile: {words(error)}", error)
         artefact = compiled.artefact
         self.observed.artefact = {
             "format": artefact.format,
@@ -184,6 +185,9 @@ class Worker:
             "ready": artefact.ready,
             "cached": compiled.cached,
             "notes": {str(k): str(v) for k, v in artefact.notes.items()},
+            "device_operators": None,
+            "host_operators": None,
+            "offload_source": None,
         }
         return compiled
 
@@ -214,7 +218,7 @@ class Worker:
         dispatcher: Dispatcher
         if in_flight > 1 and submits(executor):
             dispatcher = SubmitDispatcher(executor, samples, check, batch, self._query_failed, in_flight)
-        elif in_flight > 1 or load.scenario is Scenario.SERVER:
+        elif in_flight > 1 or (load.scenario is Scenario.SERVER and batch > 1):
             dispatcher = ThreadDispatcher(executor, samples, check, batch, self._query_failed, in_flight, load.coalesce_delay_ns)
         else:
             dispatcher = InlineDispatcher(executor, samples, check, batch, self._query_failed)
@@ -390,9 +394,13 @@ class Worker:
         self.reporter.send("phase", phase=phase.value, start_ns=start)
         try:
             yield
+            self.observed.phases.append({"phase": phase.value, "start_ns": start, "end_ns": time.monotonic_ns()})
+            if phase not in (Phase.BASELINE, Phase.MEASURE):
+                # A worker that is killed later leaves its device, versions and phases behind; nothing is written beside the window.
+                self._write_observed()
         except Exception as error:  # noqa: BLE001 - the one place where the harness's own faults become data
-            self.reporter.fail("harness", f"npubench, phase {phase.value}: {words(error)}", error)
-        self.observed.phases.append({"phase": phase.value, "start_ns": start, "end_ns": time.monotonic_ns()})
+            kind = "store" if is_full(error) else "harness"
+            self.reporter.fail(kind, f"npubench, phase {phase.value}: {words(error)}", error)
 
     def _beat(self) -> None:
         """Report once a second how many samples are complete; silence is what the watchdog listens for."""
@@ -403,7 +411,10 @@ class Worker:
                 self.reporter.send("progress", done=sink.finished)
 
     def _write_observed(self) -> None:
-        (self.folder / "worker.json").write_text(json.dumps(asdict(self.observed)), encoding="utf-8")
+        path = self.folder / "worker.json"
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(self.observed)), encoding="utf-8")
+        temporary.replace(path)
 
 
 def _in_workload_form(tensors: Tensors, outputs: Sequence[Binding], bundle: Bundle) -> list[np.ndarray[Any, Any]]:
@@ -427,6 +438,8 @@ def main(arguments: Sequence[str]) -> None:
     """Run the worker: ``FOLDER EVENTS CONTROL PARENT``."""
     folder, events, control, parent = Path(arguments[0]), int(arguments[1]), int(arguments[2]), int(arguments[3])
     process.die_with_parent(parent)
+    # Asked by the supervisor before it kills a worker that hangs: the log then says where every thread stood.
+    faulthandler.register(signal.SIGUSR1)
     os.set_inheritable(control, False)
     reporter = Reporter(events)
     data: Mapping[str, Any] = json.loads((folder / "spec.json").read_text(encoding="utf-8"))

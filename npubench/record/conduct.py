@@ -21,6 +21,7 @@ from npubench.analyze.validity import Facts, judge
 from npubench.contract.backend import CONTRACT_VERSION
 from npubench.contract.bundle import Bundle
 from npubench.contract.runspec import Phase, RunSpec
+from npubench.errors import StoreError
 from npubench.measure.runner import OnEvent, Outcome, interpreter, run_worker
 from npubench.measure.trace import Trace, read_trace
 from npubench.record.machine import Machine, device_rows
@@ -68,12 +69,17 @@ def conduct(
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     folder = store.open_run(spec.run_id)
     outcome = run_worker(spec, folder, on_event)
+    if outcome.kind == "store":
+        # Nothing is known of the run, so nothing is kept of it: the same command measures it once there is room.
+        raise StoreError(f"{folder}: cannot be written: {outcome.reason}; finished runs are kept, make room or choose another --store")
     observed = _observed(folder)
     try:
         record = build_record(folder, spec, bundle, score, machine, outcome, observed, started_at, calibration)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # A plug-in shares the worker's process and may have spoilt what it wrote; the run is then failed, not lost.
-        spoilt = replace(outcome, kind="harness", reason=f"the worker left a damaged account: {' '.join(str(error).split())[:500]}")
+        damage = f"the worker left a damaged account: {' '.join(str(error).split())[:500]}"
+        kind = "harness" if outcome.kind == "finished" else outcome.kind
+        spoilt = replace(outcome, kind=kind, reason=f"{outcome.reason}; {damage}" if outcome.reason else damage)
         record = build_record(folder, spec, bundle, score, machine, spoilt, {}, started_at, calibration)
     store.publish(folder, record)
     return record

@@ -81,7 +81,7 @@ def calibrate_system(store: Path, seconds: float, as_json: bool) -> int:
 def _null_window(scenario: Scenario, bundle: Bundle, seconds: float, folder: Path) -> dict[str, float]:
     """Measure the null device in one scenario by LoadGen's own clock, which sees all that the harness adds."""
     target = TargetSpec(name="null", backend="null", device=null.DEVICE, entry=null.ENTRY)
-    trace = _window(_spec(target, scenario, bundle, seconds), folder)
+    trace = _window(window_spec(target, scenario, bundle, seconds), folder)
     account = trace.details["loadgen"]
     figures = {"samples_per_s": trace.samples / trace.window_ns * 1e9}
     if scenario is not Scenario.OFFLINE:
@@ -107,7 +107,7 @@ def _truth_window(bundle: Bundle, seconds: float, folder: Path) -> tuple[list[Er
         entry="npubench.testing.simulated:SimulatedBackend",
         options={"jitter": "lognormal", "jitter_us": 300.0, "truth": str(log)},
     )
-    spec = replace(_spec(target, Scenario.SINGLE_STREAM, bundle, seconds), baseline_ns=500_000_000)
+    spec = replace(window_spec(target, Scenario.SINGLE_STREAM, bundle, seconds), baseline_ns=500_000_000)
     run = folder / "run"
     trace = _window(spec, run)
     with np.load(log, allow_pickle=False) as stored:
@@ -132,7 +132,7 @@ def _window(spec: RunSpec, folder: Path) -> Trace:
     return read_trace(folder / "trace.npz")
 
 
-def _spec(target: TargetSpec, scenario: Scenario, bundle: Bundle, seconds: float) -> RunSpec:
+def window_spec(target: TargetSpec, scenario: Scenario, bundle: Bundle, seconds: float) -> RunSpec:
     """Return a run of the probe workload; what a suite would never ask for, so no suite is made up for it."""
     server = scenario is Scenario.SERVER
     load = LoadSpec(
