@@ -6,8 +6,10 @@ Imports nothing heavy before a verb is chosen, so that ``--help`` answers at onc
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 try:
@@ -32,6 +34,9 @@ StoreOption = Annotated[Path, typer.Option("--store", envvar="NPUBENCH_STORE", h
 HostOption = Annotated[Path | None, typer.Option("--host", help="Host file (testbed.toml): what targets are on this machine.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _STORE = Path("npubench-store")
+
+#: Design §10: the exit code of a command that was interrupted.
+_INTERRUPTED = 130
 
 
 def _version(wanted: bool) -> None:
@@ -117,7 +122,9 @@ def plan(
 def run(
     suite: Annotated[str, typer.Argument(help="A suite's name or its .toml file; not with --model.")] = "",
     model: Annotated[Path | None, typer.Option("--model", help="An ONNX file of your own, with generated inputs.")] = None,
-    shape: Annotated[list[str] | None, typer.Option("--shape", help="With --model: a free input's shape, NAME=1x3x224x224.")] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option("--shape", help="With --model: a free input's shape, NAME=1x3x224x224.")
+    ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="With --model: measure an INT8 variant as well.")] = False,
     store: StoreOption = _STORE,
     host: HostOption = None,
@@ -159,7 +166,7 @@ def compare(
 def report(
     store: StoreOption = _STORE,
     out: Annotated[Path | None, typer.Option("--out", help="The HTML file; by default beside the records.")] = None,
-    baseline: Annotated[str, typer.Option("--baseline", help="The subject that ratios are against, as its label.")] = "",
+    baseline: Annotated[str, typer.Option("--baseline", help="The subject that ratios are against, as target/precision.")] = "",
     suite: Annotated[str, typer.Option("--suite", help="Only the runs of this suite.")] = "",
     language: Annotated[str, typer.Option("--language", help="ko or en.")] = "ko",
 ) -> None:
@@ -202,21 +209,32 @@ def schema(
 
 def main() -> None:
     """Run the command; every error of the user's or of a target ends as one sentence and an exit code."""
+    # A polite kill is the user's interrupt: the worker's group dies with it, finished runs stay.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         result: Any = app(standalone_mode=False)
     except NpubenchError as error:
         _complain(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _complain("interrupted; every finished run is kept, the same command goes on from there", 130)
+        result = _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has left; there is nobody to complain to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except Exception as error:
         if type(error).__module__.partition(".")[0] in ("typer", "click") and hasattr(error, "format_message"):
+            if type(error).__name__ == "NoArgsIsHelpError":
+                sys.stderr.write(error.format_message() + "\n")
+                raise SystemExit(2) from None
             _complain(error.format_message(), 2)
         raise
+    if result == _INTERRUPTED:  # typer's own word for an interrupt as well; no verb returns it
+        _complain("interrupted; every finished run is kept, the same command goes on from there", _INTERRUPTED)
     raise SystemExit(result if isinstance(result, int) else 0)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _complain(sentence: str, code: int) -> None:

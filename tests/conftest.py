@@ -25,7 +25,9 @@ SAMPLES = 12
 DIGEST = "sha256:" + "0" * 64
 
 
-def build_spec(scenario: Scenario = Scenario.SINGLE_STREAM, *, load: Mapping[str, Any] = {}, target: Mapping[str, Any] = {}, **changes: Any) -> RunSpec:
+def build_spec(
+    scenario: Scenario = Scenario.SINGLE_STREAM, *, load: Mapping[str, Any] = {}, target: Mapping[str, Any] = {}, **changes: Any
+) -> RunSpec:
     server = scenario is Scenario.SERVER
     loaded = LoadSpec(
         scenario=scenario,

@@ -50,7 +50,13 @@ def latency_errors(trace: Trace, truth: Mapping[str, NDArray[np.int64]]) -> list
     true = (truth["done_ns"] - truth["start_ns"])[inside]
     reported = trace.query_latencies_ns()
     errors = [
-        Error(f"latency p{percentile * 100:g}", "ns", _nearest_rank(reported, percentile), _nearest_rank(true, percentile), LATENCY_ERROR)
+        Error(
+            f"latency p{percentile * 100:g}",
+            "ns",
+            _nearest_rank(reported, percentile),
+            _nearest_rank(true, percentile),
+            LATENCY_ERROR,
+        )
         for percentile in PERCENTILES
     ]
     span = int(truth["done_ns"][inside].max() - truth["start_ns"][inside].min())

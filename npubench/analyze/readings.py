@@ -41,7 +41,7 @@ def account_energy(path: Path, start_ns: int, end_ns: int, idle: tuple[int, int]
         Counters first, then gauges; damaged readings give nothing.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             header = json.loads(bytes(stored["header"]).decode())
             columns = [tuple(stored[f"{n}_{name}"] for name in ("times_ns", "values", "valid")) for n in range(len(header))]
     except (OSError, ValueError, KeyError):

@@ -227,7 +227,8 @@ def _accounts(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "clock-disagrees",
             "invalid",
-            f"the window lasted {facts.trace.window_ns / 1e9:.3f} s by the worker, {facts.supervised_ns / 1e9:.3f} s by the supervisor",
+            f"the window lasted {facts.trace.window_ns / 1e9:.3f} s by the worker, "
+            f"{facts.supervised_ns / 1e9:.3f} s by the supervisor",
             "the worker's window within the supervisor's",
             "A plug-in must not touch the process's clock; look at what the SDK does.",
         )

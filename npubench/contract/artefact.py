@@ -65,7 +65,7 @@ class Support:
     reason: str = ""
 
 
-class Unsupported(Exception):
+class Unsupported(Exception):  # noqa: N818 - it is an answer, not an error
     """Raise from :meth:`Backend.compile` when the vendor's compiler refuses the model.
 
     The run becomes ``skipped: unsupported`` with this exception's text: an answer, not an accident.

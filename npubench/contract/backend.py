@@ -99,10 +99,13 @@ class Executor(ABC):
         return None
 
     def notes(self) -> Mapping[str, str]:
-        """Return what the runtime says of itself, such as device-side timings: shown beside, never instead of, the harness's figures."""
+        """Return what the runtime says of itself, such as device-side timings.
+
+        Shown beside the harness's figures, never instead of them.
+        """
         return {}
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most executors have nothing to release
         """Release the device. Called once, after every request is done; a second call does nothing."""
 
     def __enter__(self) -> Executor:

@@ -100,7 +100,9 @@ class Bundle:
         Reference outputs and quantised variants are derived from these, and their last bits depend on the CPU that
         derived them; the work is the same on every machine.
         """
-        work = {name: d for name, d in self.files.items() if name.startswith("inputs/") or name in ("labels.npz", "fp32/model.onnx")}
+        work = {
+            name: d for name, d in self.files.items() if name.startswith("inputs/") or name in ("labels.npz", "fp32/model.onnx")
+        }
         return content_digest({"workload": self.workload, "version": self.version, "files": work})
 
     def model(self, precision: str) -> Model:
@@ -142,7 +144,11 @@ def keep_output(values: np.ndarray[Any, Any], keep: str) -> np.ndarray[Any, Any]
 def file_digest(path: Path) -> str:
     """Return ``"sha256:…"`` of a file."""
     with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest_blocks(file)
+        return (
+            "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else _digest_blocks(file)
+        )
 
 
 def content_digest(data: Any) -> str:

@@ -45,13 +45,17 @@ def bind(workload: Sequence[TensorSpec], executor: Sequence[TensorSpec], what: s
         BindingError: Another number of tensors, or shapes that no layout explains.
     """
     if len(workload) != len(executor):
-        raise BindingError(f"the executor has {len(executor)} {what}s {_names(executor)}, the workload {len(workload)} {_names(workload)}")
+        raise BindingError(
+            f"the executor has {len(executor)} {what}s {_names(executor)}, the workload {len(workload)} {_names(workload)}"
+        )
     by_name = {spec.name: spec for spec in executor}
     named = set(by_name) == {spec.name for spec in workload}
     pairs = [(w, by_name[w.name]) for w in workload] if named else list(zip(workload, executor, strict=True))
     found = tuple(Binding(w, e, e.name or f"{what}{n}", _exclusions(w, e, what)) for n, (w, e) in enumerate(pairs))
     if len({binding.key for binding in found}) < len(found):
-        raise BindingError(f"two of the executor's {what}s {_names(executor)} have one name; the workload's are {_names(workload)}")
+        raise BindingError(
+            f"two of the executor's {what}s {_names(executor)} have one name; the workload's are {_names(workload)}"
+        )
     return found
 
 
@@ -89,7 +93,9 @@ def _exclusions(workload: TensorSpec, executor: TensorSpec, what: str) -> tuple[
         found.append("host-transpose")
     # Runtimes add or drop axes of length one; anything else is another tensor.
     squeezed = [[n for n in shape if n != 1] for shape in (source, target)]
-    if len(squeezed[0]) != len(squeezed[1]) or any(a is not None and b is not None and a != b for a, b in zip(*squeezed, strict=True)):
+    if len(squeezed[0]) != len(squeezed[1]) or any(
+        a is not None and b is not None and a != b for a, b in zip(*squeezed, strict=True)
+    ):
         raise BindingError(
             f"{what} '{workload.name}': the workload has shape {list(workload.shape)} ({workload.layout or 'no layout'}), "
             f"the executor {list(executor.shape)} ({executor.layout or 'no layout'})"

@@ -78,6 +78,8 @@ class OutputCheck:
             if values.dtype != dtype:
                 raise OutputError(f"output '{key}' has dtype {values.dtype}, declared is {dtype}")
             wanted = (batch, *shape)
-            if len(values.shape) != len(wanted) or any(w is not None and w != s for w, s in zip(wanted, values.shape, strict=True)):
+            if len(values.shape) != len(wanted) or any(
+                w is not None and w != s for w, s in zip(wanted, values.shape, strict=True)
+            ):
                 text = "[" + ", ".join("any" if n is None else str(n) for n in wanted) + "]"
                 raise OutputError(f"output '{key}' has shape {list(values.shape)}, declared is {text}")

@@ -152,9 +152,11 @@ class InlineDispatcher(Desk):
     inline = True
 
     def open(self, sink: Sink) -> None:
+        """Direct what follows to ``sink``."""
         self.sink = sink
 
     def issue(self, ids: Sequence[int], indices: Sequence[int]) -> None:
+        """Take one query from LoadGen's thread."""
         try:
             if len(ids) == 1:
                 inputs = self.samples.single[indices[0]]
@@ -187,10 +189,10 @@ class InlineDispatcher(Desk):
             self.fail("", error)
 
     def drain(self) -> None:
-        pass
+        """Return at once: nothing is ever in flight here."""
 
     def close(self) -> None:
-        pass
+        """Return at once: there are no threads."""
 
 
 class ThreadDispatcher(Desk):
@@ -209,10 +211,12 @@ class ThreadDispatcher(Desk):
             thread.start()
 
     def open(self, sink: Sink) -> None:
+        """Direct what follows to ``sink``."""
         self.sink = sink
         self._issued = 0
 
     def issue(self, ids: Sequence[int], indices: Sequence[int]) -> None:
+        """Take one query from LoadGen's thread."""
         try:
             first = self.enter(ids, indices, _now())
             self._issued += len(ids)
@@ -261,9 +265,11 @@ class ThreadDispatcher(Desk):
         return Request(rows, ids, indices)
 
     def drain(self) -> None:
+        """Wait until nothing is in flight."""
         _wait_for(lambda: self.sink.finished >= self._issued)
 
     def close(self) -> None:
+        """End the threads."""
         for _ in self._threads:
             self._waiting.put(None)
         for thread in self._threads:
@@ -276,7 +282,9 @@ class SubmitDispatcher(Desk):
     A feeder thread waits for permits, so that LoadGen's thread never does.
     """
 
-    def __init__(self, executor: Executor, samples: SampleSet, check: OutputCheck, batch: int, fail: Fail, in_flight: int) -> None:
+    def __init__(
+        self, executor: Executor, samples: SampleSet, check: OutputCheck, batch: int, fail: Fail, in_flight: int
+    ) -> None:
         super().__init__(executor, samples, check, batch, fail)
         self.path = f"submit, {in_flight} in flight"
         self._waiting: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
@@ -286,10 +294,12 @@ class SubmitDispatcher(Desk):
         self._feeder.start()
 
     def open(self, sink: Sink) -> None:
+        """Direct what follows to ``sink``."""
         self.sink = sink
         self._issued = 0
 
     def issue(self, ids: Sequence[int], indices: Sequence[int]) -> None:
+        """Take one query from LoadGen's thread."""
         try:
             first = self.enter(ids, indices, _now())
             self._issued += len(ids)
@@ -329,9 +339,11 @@ class SubmitDispatcher(Desk):
         return done
 
     def drain(self) -> None:
+        """Wait until nothing is in flight."""
         _wait_for(lambda: self.sink.finished >= self._issued)
 
     def close(self) -> None:
+        """End the threads."""
         self._waiting.put(None)
         self._feeder.join(timeout=10)
 

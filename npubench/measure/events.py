@@ -51,12 +51,15 @@ class Reporter:
             reason: One sentence.
             error: Its traceback goes to the worker's log.
         """
-        if error is not None:
-            traceback.print_exception(error)
+        # Neither a full disk nor what a plug-in did to standard error keeps the reason from being told.
+        with contextlib.suppress(Exception):
+            if error is not None:
+                traceback.print_exception(error)
         with contextlib.suppress(Exception):
             self.before_failing()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
         self.send("failed", kind=kind, phase=self.phase, reason=reason[:LONGEST_TEXT])
         os._exit(EXIT_REPORTED)
 

@@ -11,11 +11,11 @@ from typing import Any
 import mlperf_loadgen as lg
 import numpy as np
 
-from npubench.measure.schedule import server_schedule
 from npubench.contract.backend import Tensors
 from npubench.contract.runspec import LoadSpec, Scenario
 from npubench.measure.dispatch import Complete, Dispatcher, Sink
 from npubench.measure.samples import SampleSet
+from npubench.measure.schedule import server_schedule
 from npubench.measure.trace import Column, Columns, Trace, freeze
 
 _SCENARIOS = {

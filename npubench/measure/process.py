@@ -1,4 +1,4 @@
-"""Set up the worker's process for measuring, and say what took effect."""
+"""Set up the worker's process for measuring, say what took effect, and end processes with all that they started."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ctypes
 import gc
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -35,6 +36,13 @@ def die_with_parent(parent: int) -> None:
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a process group and reap its leader."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def prepare(cores: Sequence[int]) -> dict[str, Setting]:

@@ -20,6 +20,7 @@ from typing import Any
 
 from npubench.contract.runspec import Phase, RunSpec, to_plain
 from npubench.measure.events import is_full, words
+from npubench.measure.process import kill_group
 from npubench.measure.sampler import SamplerProcess, start_sampler
 
 #: How much of the worker's log goes into a record, bytes.
@@ -95,7 +96,15 @@ def start_worker(spec: RunSpec, folder: Path) -> WorkerProcess:
     try:
         with (folder / "worker.log").open("wb") as log:
             process = subprocess.Popen(
-                [interpreter(spec), "-m", "npubench.measure.worker", folder, str(events_write), str(control_read), str(os.getpid())],
+                [
+                    interpreter(spec),
+                    "-m",
+                    "npubench.measure.worker",
+                    folder,
+                    str(events_write),
+                    str(control_read),
+                    str(os.getpid()),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -154,10 +163,7 @@ def run_worker(spec: RunSpec, folder: Path, on_event: OnEvent = lambda event: No
                     os.write(worker.control, b"\n")
             if watch.ended:
                 break
-        if watch.ended is None and watch.verdict is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.process.wait(_LEAVE_S)
-        elif watch.ended == "finished":
+        if (watch.ended is None and watch.verdict is None) or watch.ended == "finished":
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.process.wait(_LEAVE_S)
     finally:
@@ -225,9 +231,15 @@ class _Watch:
         now = time.monotonic()
         name = f"{self.spec.target.backend}:{self.spec.target.device} on {self.spec.workload}"
         if now >= self._since + self._deadline_s():
-            self.verdict = ("deadline", f"{name}: phase {self.phase} took longer than its deadline of {self._deadline_s():g} s; killed")
+            self.verdict = (
+                "deadline",
+                f"{name}: phase {self.phase} took longer than its deadline of {self._deadline_s():g} s; killed",
+            )
         elif self.phase in _WATCHED and now >= self._moved + self.spec.watchdog_s:
-            self.verdict = ("hung", f"{name}: hung in phase {self.phase}: no sample completed for {self.spec.watchdog_s:g} s; killed")
+            self.verdict = (
+                "hung",
+                f"{name}: hung in phase {self.phase}: no sample completed for {self.spec.watchdog_s:g} s; killed",
+            )
         return self.verdict is not None
 
     def conclude(self, exit_code: int | None) -> tuple[str, str]:
@@ -311,13 +323,6 @@ def _ask_for_stacks(process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGUSR1)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_STACKS_S)
-
-
-def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of a process group and reap its leader."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def log_tail(path: Path) -> str:

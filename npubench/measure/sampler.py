@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ import numpy as np
 from npubench.contract.backend import Sensor
 from npubench.contract.runspec import RunSpec, TargetSpec, from_plain
 from npubench.measure.plugin import find_device, load_backend, probe
-from npubench.measure.process import die_with_parent
+from npubench.measure.process import die_with_parent, kill_group
 
 #: A sensor that does not say how often it changes is polled this often.
 DEFAULT_PERIOD_NS = 100_000_000
@@ -50,9 +49,7 @@ class SamplerProcess:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(_PATIENCE_S)
         # Its group is its own: what a plug-in started for its sensors goes with it.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        kill_group(self.process)
         if self.process.stdout is not None:
             self.process.stdout.close()
 

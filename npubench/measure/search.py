@@ -92,6 +92,14 @@ def percentile_ns(latencies_ns: np.ndarray[Any, np.dtype[np.int64]], percentile:
     return float(np.partition(latencies_ns, rank)[rank])
 
 
+def looks_good(over: int, n: int, percentile: float) -> bool:
+    """Return whether a short window speaks for a rate: no larger a share over the bound than the percentile leaves.
+
+    One query over it is forgiven in any window: short windows only choose a rate, the measured window certifies it.
+    """
+    return over <= max(1, int(n * (1.0 - percentile)))
+
+
 def meets_bound(over: int, n: int, percentile: float, confidence: float = 0.99) -> bool:
     """Return whether ``over`` of ``n`` latencies above the bound certify the percentile.
 

@@ -97,7 +97,8 @@ def freeze(columns: Columns, schedule_ns: Column | None, details: Mapping[str, A
     """
     n = columns.rows
     issued, started, done, sample, query = (
-        np.array(column[:n], dtype=np.int64) for column in (columns.issued, columns.started, columns.done, columns.sample, columns.query)
+        np.array(column[:n], dtype=np.int64)
+        for column in (columns.issued, columns.started, columns.done, columns.sample, columns.query)
     )
     if schedule_ns is None or not n:
         scheduled = issued.copy()
@@ -141,7 +142,8 @@ def read_trace(path: Path) -> Trace:
         OSError: Cannot be opened.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # numpy leaves a path's file open where the archive is damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             header = json.loads(bytes(stored["header"]).decode())
             if header["version"] != TRACE_VERSION:
                 raise ValueError(f"{path}: trace version {header['version']}, this npubench reads {TRACE_VERSION}")
@@ -159,7 +161,7 @@ def read_trace(path: Path) -> Trace:
             )
     except (KeyError, EOFError) as error:
         raise ValueError(f"{path}: damaged trace ({error})") from error
-    except Exception as error:  # noqa: BLE001 - numpy and zipfile raise a dozen kinds for a damaged archive
+    except Exception as error:
         if isinstance(error, OSError | ValueError):
             raise
         raise ValueError(f"{path}: damaged trace ({error})") from error

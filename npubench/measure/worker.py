@@ -41,6 +41,7 @@ from npubench.measure.search import (
     MOST_CERTIFICATIONS,
     Step,
     find_rate,
+    looks_good,
     meets_bound,
     outstanding_queries,
     percentile_ns,
@@ -55,7 +56,21 @@ _WARM_UP_SEEDS, _SEARCH_SEEDS, _CERTIFY_SEEDS = 101, 1001, 5001
 _SEARCH_WINDOWS = 3
 
 #: Environment variables that change how runtimes behave, by prefix.
-_TELLING = ("OMP_", "MKL_", "OPENBLAS_", "KMP_", "ORT_", "CUDA_", "TF_", "NVIDIA_", "RBLN_", "FURIOSA_", "MBLT_", "LD_PRELOAD", "MALLOC_")
+_TELLING = (
+    "OMP_",
+    "MKL_",
+    "OPENBLAS_",
+    "KMP_",
+    "ORT_",
+    "CUDA_",
+    "TF_",
+    "NVIDIA_",
+    "RBLN_",
+    "FURIOSA_",
+    "MBLT_",
+    "LD_PRELOAD",
+    "MALLOC_",
+)
 
 
 @dataclass(slots=True)
@@ -89,7 +104,8 @@ class Worker:
         self.control = control
         self.observed = Observed()
         self._progress: Sink | None = None
-        reporter.before_failing = self._write_observed
+        self._begun = 0
+        reporter.before_failing = self._write_failing
         self.name = f"{spec.target.backend}:{spec.target.device} on {spec.workload}"
 
     def run(self) -> None:
@@ -108,7 +124,7 @@ class Worker:
             load, dispatcher, samples, outputs = self._connect(executor, bundle)
         with self._phase(Phase.ACCURACY):
             kept, pace = self._accuracy(dispatcher, samples, bundle, outputs, load)
-            np.savez(self.folder / "accuracy.npz", **{str(n): values for n, values in enumerate(kept)})
+            _savez(self.folder / "accuracy.npz", {str(n): values for n, values in enumerate(kept)})
         with process.quiet_interpreter():
             with self._phase(Phase.WARM_UP):
                 pace = self._warm_up(load, pace, dispatcher, samples)
@@ -143,7 +159,12 @@ class Worker:
             options = parse_options(type(backend).Options, target.options, f"target '{target.name}': options")
         except OptionError as error:
             self.reporter.fail("input", str(error))
-        observed.device = {"name": device.name, "kind": device.kind, "simulated": device.simulated, "details": dict(device.details)}
+        observed.device = {
+            "name": device.name,
+            "kind": device.kind,
+            "simulated": device.simulated,
+            "details": dict(device.details),
+        }
         observed.versions = {str(k): str(v) for k, v in availability.versions.items()}
         observed.plugin = {"backend": target.backend, **distribution_of(target.entry)}
         observed.python = sys.version.split()[0]
@@ -158,7 +179,9 @@ class Worker:
         except BundleError as error:
             self.reporter.fail("input", str(error))
         if bundle.digest != self.spec.bundle_digest:
-            self.reporter.fail("input", f"{self.spec.bundle}: wrong digest {bundle.digest}, the plan has {self.spec.bundle_digest}")
+            self.reporter.fail(
+                "input", f"{self.spec.bundle}: wrong digest {bundle.digest}, the plan has {self.spec.bundle_digest}"
+            )
         return bundle
 
     def _compile(self, backend: Backend, bundle: Bundle, device: Device, options: Any) -> artefacts.Compiled:
@@ -222,7 +245,9 @@ class Worker:
             dispatcher = ThreadDispatcher(executor, samples, check, batch, self._query_failed, in_flight, load.coalesce_delay_ns)
         else:
             dispatcher = InlineDispatcher(executor, samples, check, batch, self._query_failed)
-        self.observed.exclusions = sorted({"pre-processing", "post-processing", *(e for b in (*inputs, *outputs) for e in b.exclusions)})
+        self.observed.exclusions = sorted(
+            {"pre-processing", "post-processing", *(e for b in (*inputs, *outputs) for e in b.exclusions)}
+        )
         self.observed.settings |= {"batch": batch, "in_flight": in_flight, "path": dispatcher.path}
         return load, dispatcher, samples, outputs
 
@@ -261,7 +286,9 @@ class Worker:
         trace = self._window(warm, pace, dispatcher, samples, "warm-up").trace
         latencies = trace.query_latencies_ns()
         return Pace(
-            latency_ns=float(max(1, latencies.min())) if load.scenario in (Scenario.SINGLE_STREAM, Scenario.MULTI_STREAM) else pace.latency_ns,
+            latency_ns=float(max(1, latencies.min()))
+            if load.scenario in (Scenario.SINGLE_STREAM, Scenario.MULTI_STREAM)
+            else pace.latency_ns,
             samples_per_s=trace.samples / trace.window_ns * 1e9 if load.scenario is Scenario.OFFLINE else pace.samples_per_s,
         )
 
@@ -276,14 +303,15 @@ class Worker:
             probing = replace(with_seed(short, _SEARCH_SEEDS + n), target_qps=rate)
             waiting = outstanding_queries(rate, bound)
             latencies = self._window(probing, pace, dispatcher, samples, f"search-{n:02}", waiting).trace.query_latencies_ns()
-            # Short windows are judged by the empirical percentile: they only choose, the measured window certifies.
-            seen = percentile_ns(latencies, load.percentile)
-            return self._step(Step(rate, len(latencies), seen, seen <= bound, False))
+            seen, over = percentile_ns(latencies, load.percentile), int((latencies > bound).sum())
+            return self._step(Step(rate, len(latencies), seen, looks_good(over, len(latencies), load.percentile), False))
 
         spent = time.monotonic() + _SEARCH_WINDOWS * load.min_duration_ns / 1e9 + 10.0
         rate, _ = find_rate(attempt, pace.samples_per_s * 0.7, lambda: time.monotonic() > spent)
         if rate is None:
-            self.reporter.fail("rate", f"no server rate meets the latency bound of {bound / 1e6:g} ms; even a single query takes longer")
+            self.reporter.fail(
+                "rate", f"no server rate meets the latency bound of {bound / 1e6:g} ms; even a single query takes longer"
+            )
         return replace(load, target_qps=rate)
 
     def _baseline(self, backend: Backend, device: Device) -> None:
@@ -371,7 +399,7 @@ class Worker:
                 columns[n].append(values)
         stored = {str(n): np.concatenate(parts) for n, parts in enumerate(columns) if parts}
         samples = window.trace.sample[rows] if rows else np.zeros(0, np.int64)
-        np.savez(self.folder / "checked.npz", rows=np.asarray(rows, np.int64), sample=samples, **stored)
+        _savez(self.folder / "checked.npz", {"rows": np.asarray(rows, np.int64), "sample": samples, **stored})
 
     def _query_failed(self, reason: str, error: BaseException | None) -> None:
         """End the run: one failed query is a failed run."""
@@ -390,15 +418,16 @@ class Worker:
         """Time a phase and tell the supervisor, which holds its deadline."""
         self._progress = None
         self.reporter.phase = phase.value
-        start = time.monotonic_ns()
+        start = self._begun = time.monotonic_ns()
         self.reporter.send("phase", phase=phase.value, start_ns=start)
         try:
             yield
             self.observed.phases.append({"phase": phase.value, "start_ns": start, "end_ns": time.monotonic_ns()})
             if phase not in (Phase.BASELINE, Phase.MEASURE):
-                # A worker that is killed later leaves its device, versions and phases behind; nothing is written beside the window.
+                # A worker that is killed later leaves its device, versions and phases behind. Nothing is written beside
+                # the window.
                 self._write_observed()
-        except Exception as error:  # noqa: BLE001 - the one place where the harness's own faults become data
+        except Exception as error:
             kind = "store" if is_full(error) else "harness"
             self.reporter.fail(kind, f"npubench, phase {phase.value}: {words(error)}", error)
 
@@ -409,6 +438,11 @@ class Worker:
             sink = self._progress
             if sink is not None:
                 self.reporter.send("progress", done=sink.finished)
+
+    def _write_failing(self) -> None:
+        """Keep what was observed up to a failure, with the phase it happened in."""
+        self.observed.phases.append({"phase": self.reporter.phase, "start_ns": self._begun, "end_ns": time.monotonic_ns()})
+        self._write_observed()
 
     def _write_observed(self) -> None:
         path = self.folder / "worker.json"
@@ -423,6 +457,11 @@ def _in_workload_form(tensors: Tensors, outputs: Sequence[Binding], bundle: Bund
         keep_output(from_executor(np.asarray(tensors[binding.key]), binding), keep)
         for binding, keep in zip(outputs, bundle.keep, strict=True)
     ]
+
+
+def _savez(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Write arrays by name."""
+    np.savez(path, **dict(arrays))  # type: ignore[arg-type]  # allow_pickle is not among them
 
 
 def _packages() -> dict[str, str]:

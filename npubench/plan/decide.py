@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 from npubench.contract.bundle import Bundle, content_digest, file_digest
 from npubench.contract.options import nearest
 from npubench.contract.runspec import LoadSpec, Phase, RunSpec, Scenario, Seeds, TargetSpec, to_plain
 from npubench.errors import SuiteError
 from npubench.plan.grades import BATCH, GRADES, MULTI_STREAM_SAMPLES, TAIL, Grade, fewest_queries
-from npubench.plan.suite import HostFile, RunEntry, SuiteFile, TargetEntry
+from npubench.plan.suite import HostFile, Precision, RunEntry, SuiteFile, TargetEntry
 
 #: The version of RunSpec.
 SPEC_VERSION = 1
@@ -50,6 +51,8 @@ class Wish:
     repeat: int
     entry: RunEntry
     artefact: str
+    place: str = "the suite"
+    """Where it was written, for messages: file and key."""
 
     @property
     def label(self) -> str:
@@ -69,6 +72,15 @@ def wishes(suite: SuiteFile, targets: Mapping[str, TargetSpec], workloads: Seque
     Raises:
         SuiteError: An unknown target or workload, or a window shorter than the grade's; with file, key and nearest name.
     """
+    for name, target in suite.target.items():
+        for key in target.artefacts:
+            workload, _, precision = key.partition("/")
+            if workload not in workloads:
+                raise SuiteError(f"{where}: target.{name}.artefacts: unknown workload '{workload}'{nearest(workload, workloads)}")
+            if precision and precision not in get_args(Precision):
+                raise SuiteError(
+                    f"{where}: target.{name}.artefacts: unknown precision '{precision}'{nearest(precision, get_args(Precision))}"
+                )
     grade = GRADES[suite.grade]
     found: list[Wish] = []
     for n, entry in enumerate(suite.run):
@@ -80,16 +92,17 @@ def wishes(suite: SuiteFile, targets: Mapping[str, TargetSpec], workloads: Seque
                 raise SuiteError(f"{where}: run[{n}].workloads: unknown workload '{name}'{nearest(name, workloads)}")
         if entry.duration_s is not None and entry.duration_s < grade.duration_s:
             raise SuiteError(
-                f"{where}: run[{n}].duration_s: {entry.duration_s:g} s is shorter than grade {grade.name} allows ({grade.duration_s:g} s)"
+                f"{where}: run[{n}].duration_s: {entry.duration_s:g} s is shorter than grade {grade.name} allows "
+                f"({grade.duration_s:g} s)"
             )
     for repeat in range(grade.repeats):
-        for entry in suite.run:
-            found.extend(_combinations(entry, suite, targets, where, repeat))
+        for n, entry in enumerate(suite.run):
+            found.extend(_combinations(entry, suite, targets, where, repeat, f"{where}: run[{n}]"))
     return found
 
 
 def _combinations(
-    entry: RunEntry, suite: SuiteFile, targets: Mapping[str, TargetSpec], where: Path, repeat: int
+    entry: RunEntry, suite: SuiteFile, targets: Mapping[str, TargetSpec], where: Path, repeat: int, place: str
 ) -> Iterator[Wish]:
     for workload in entry.workloads:
         for precision in entry.precisions:
@@ -98,7 +111,7 @@ def _combinations(
                     ready = suite.target[name].artefacts
                     artefact = ready.get(f"{workload}/{precision}", ready.get(workload, ""))
                     path = str((where.parent / artefact).resolve()) if artefact else ""
-                    yield Wish(targets[name], workload, precision, Scenario(scenario), repeat, entry, path)
+                    yield Wish(targets[name], workload, precision, Scenario(scenario), repeat, entry, path, place)
 
 
 def decide(
@@ -118,18 +131,19 @@ def decide(
     Raises:
         SuiteError: The bundle has no such variant; a server run without latency bound; a ready artefact that is not there.
     """
-    grade, entry = GRADES[suite.grade], wish.entry
+    grade = GRADES[suite.grade]
     if wish.precision != "vendor" and wish.precision not in bundle.variants:
         raise SuiteError(
-            f"suite '{suite.name}': workload '{wish.workload}' has no precision '{wish.precision}'{nearest(wish.precision, bundle.variants)}"
+            f"{wish.place}.precisions: workload '{wish.workload}' has no precision '{wish.precision}'"
+            f"{nearest(wish.precision, bundle.variants)}"
         )
     target = wish.target
     if wish.artefact:
         path = Path(wish.artefact)
         if not path.exists():
-            raise SuiteError(f"suite '{suite.name}': target '{target.name}': artefact {path} does not exist")
+            raise SuiteError(f"{wish.place}: target.{target.name}.artefacts: {path} does not exist")
         target = replace(target, artefact=str(path), artefact_digest=file_digest(path) if path.is_file() else "")
-    load = _load(wish, bundle, grade, suite.name)
+    load = _load(wish, bundle, grade)
     duration_s = load.min_duration_ns / 1e9
     spec = RunSpec(
         schema_version=SPEC_VERSION,
@@ -174,13 +188,14 @@ def run_id(spec: RunSpec) -> str:
     return ".".join("".join(c if c.isalnum() or c in "-_" else "_" for c in part) for part in parts) + f"-{digest}"
 
 
-def _load(wish: Wish, bundle: Bundle, grade: Grade, suite: str) -> LoadSpec:
+def _load(wish: Wish, bundle: Bundle, grade: Grade) -> LoadSpec:
     entry, scenario = wish.entry, wish.scenario
     bound_ns = int(entry.latency_bound_ms * 1e6) if entry.latency_bound_ms else bundle.latency_bound_ns
     server = scenario is Scenario.SERVER
     if server and bound_ns is None:
         raise SuiteError(
-            f"suite '{suite}': workload '{wish.workload}' has no latency bound for the server scenario; give run.latency_bound_ms"
+            f"{wish.place}.latency_bound_ms: is missing; workload '{wish.workload}' has no latency bound of its own for the "
+            f"server scenario"
         )
     batch = entry.batch or BATCH[scenario]
     move = wish.repeat * REPEAT_SEEDS

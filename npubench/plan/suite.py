@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+import tomllib
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from npubench.contract.options import nearest
-from npubench.contract.runspec import Phase, Scenario
 from npubench.errors import SuiteError
 from npubench.plan.grades import GradeName
 from npubench.plugins import SUITES, plugin_entries
@@ -20,8 +19,10 @@ from npubench.plugins import SUITES, plugin_entries
 SUITE_VERSION = 1
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "vendor"]
-PhaseName = Literal[tuple(phase.value for phase in Phase)]  # type: ignore[valid-type]
-ScenarioName = Literal[tuple(scenario.value for scenario in Scenario)]  # type: ignore[valid-type]
+PhaseName = Literal[
+    "load-plugin", "compile", "load-executor", "accuracy", "warm-up", "search", "baseline", "measure", "audit", "close"
+]
+ScenarioName = Literal["single-stream", "multi-stream", "server", "offline"]
 
 
 class Part(BaseModel):
@@ -168,7 +169,8 @@ def parse_file(path: Path, model: type[Parsed]) -> Parsed:
     except FileNotFoundError as error:
         raise SuiteError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{path}: cannot be read: {error}") from error
+        why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+        raise SuiteError(f"{path}: cannot be read: {why}") from error
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{path}: not valid TOML: {error}") from error
     version = data.get("schema_version")
@@ -177,7 +179,15 @@ def parse_file(path: Path, model: type[Parsed]) -> Parsed:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise SuiteError(f"{path}: {complaint(error.errors()[0], data, model)}") from error
+        raise SuiteError(f"{path}: {complaint(_telling(error.errors()), data, model)}") from error
+
+
+def _telling(errors: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the error to show: the first, but not that a number is none of the words that may stand in its place."""
+    first = errors[0]
+    if first["type"] == "literal_error" and isinstance(first["input"], int | float):
+        return next((e for e in errors if repr(e["input"]) == repr(first["input"]) and e["type"] != "literal_error"), errors[-1])
+    return first
 
 
 def complaint(error: Mapping[str, Any], data: Any, model: type[BaseModel]) -> str:
@@ -185,7 +195,7 @@ def complaint(error: Mapping[str, Any], data: Any, model: type[BaseModel]) -> st
     location = [
         part
         for part in error["loc"]
-        if not (isinstance(part, str) and part.startswith(("function-", "literal[", "constrained-", "float")))
+        if not (isinstance(part, str) and part.startswith(("function-", "literal[", "constrained-", "float", "[key]")))
     ]
     key = _written(location)
     if error["type"] == "extra_forbidden":
@@ -196,6 +206,8 @@ def complaint(error: Mapping[str, Any], data: Any, model: type[BaseModel]) -> st
         # pydantic's own sentence lists the choices in quotes: 'a', 'b' or 'c'.
         choices = [part for n, part in enumerate(str(error["ctx"]["expected"]).split("'")) if n % 2]
         return f"{key}: {error['input']!r} is not valid{nearest(str(error['input']), choices)}"
+    if error["type"] == "list_type" and isinstance(error["input"], dict):
+        return f"{key}: there may be several; write [[{key}]] instead of [{key}]"
     return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]} (it is {error['input']!r})"
 
 

@@ -19,7 +19,9 @@ def write_calibration(store: Path, system_id: str, content: dict[str, Any]) -> P
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     path = folder / f"{stamp}.json"
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"digest": content_digest(content), **content}, indent=1, ensure_ascii=False), encoding="utf-8")
+    temporary.write_text(
+        json.dumps({"digest": content_digest(content), **content}, indent=1, ensure_ascii=False), encoding="utf-8"
+    )
     temporary.rename(path)
     return path
 

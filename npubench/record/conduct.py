@@ -71,7 +71,9 @@ def conduct(
     outcome = run_worker(spec, folder, on_event)
     if outcome.kind == "store":
         # Nothing is known of the run, so nothing is kept of it: the same command measures it once there is room.
-        raise StoreError(f"{folder}: cannot be written: {outcome.reason}; finished runs are kept, make room or choose another --store")
+        raise StoreError(
+            f"{folder}: cannot be written: {outcome.reason}; finished runs are kept, make room or choose another --store"
+        )
     observed = _observed(folder)
     try:
         record = build_record(folder, spec, bundle, score, machine, outcome, observed, started_at, calibration)
@@ -169,8 +171,8 @@ def _verdict(
         name = f"{spec.target.backend}:{spec.target.device} on {spec.workload}"
         return none(
             "failed",
-            f"{name}: outputs under load differ from the accuracy phase's for the same samples: relative distance {canary.worst:.3g}, "
-            f"allowed {canary.tolerance:g}, over {canary.checked} checked samples",
+            f"{name}: outputs under load differ from the accuracy phase's for the same samples: relative distance "
+            f"{canary.worst:.3g}, allowed {canary.tolerance:g}, over {canary.checked} checked samples",
         )
     metrics = compute_metrics(trace, scenario)
     names = [output.name for output in bundle.outputs]
@@ -268,4 +270,3 @@ def _observed(folder: Path) -> Mapping[str, Any]:
 def _arrays(path: Path, count: int) -> list[np.ndarray[Any, Any]]:
     with np.load(path, allow_pickle=False) as stored:
         return [stored[str(n)] for n in range(count)]
-

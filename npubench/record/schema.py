@@ -17,7 +17,7 @@ from npubench.analyze.finding import Finding
 from npubench.contract.runspec import RunSpec, from_plain, to_plain
 
 #: The version of ``record.json`` this code writes.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 Status = Literal["ok", "invalid", "failed", "skipped"]
 

@@ -71,7 +71,9 @@ class Store:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise StoreError(f"{self.root}: another npubench is writing to this store; wait for it or choose another --store") from error
+                raise StoreError(
+                    f"{self.root}: another npubench is writing to this store; wait for it or choose another --store"
+                ) from error
             shutil.rmtree(self.root / _OPEN, ignore_errors=True)
             yield
 
@@ -123,7 +125,13 @@ class Store:
         return (self.root / system_id / run_id / _RECORD).exists()
 
     def read(self) -> tuple[list[Entry], list[Unreadable]]:
-        """Read all records; one that cannot be read is returned as such and hides no other."""
+        """Read all records; one that cannot be read is returned as such and hides no other.
+
+        Raises:
+            StoreError: It is no folder, or may not be read.
+        """
+        if self.root.exists() and not (self.root.is_dir() and os.access(self.root, os.R_OK | os.X_OK)):
+            raise StoreError(f"{self.root}: not a folder of records that can be read; name another with --store")
         entries: list[Entry] = []
         unreadable: list[Unreadable] = []
         for folder in self.folders():
@@ -152,7 +160,8 @@ def read_record(path: Path) -> Record:
         raise RecordError(f"{path}: not a record: key 'schema_version' is missing")
     if data["schema_version"] > SCHEMA_VERSION:
         raise RecordError(
-            f"{path}: schema_version is {data['schema_version']}, this npubench reads up to {SCHEMA_VERSION}; install a newer npubench"
+            f"{path}: schema_version is {data['schema_version']}, this npubench reads up to {SCHEMA_VERSION}; "
+            f"install a newer npubench"
         )
     try:
         return Record.model_validate(migrate(data))

@@ -34,15 +34,13 @@ def build_page(title: str, entries: Sequence[Entry], baseline: str = "") -> Comp
     Args:
         title: The page's title.
         entries: Runs, already narrowed to one measurement a cell (see ``select.latest``).
-        baseline: The subject's label that ratios are against; the first subject where it is empty.
+        baseline: The subject that ratios are against, as its label or ``target/precision``; the first where it is empty.
     """
     groups = _by_subject(entries)
     subjects = _subjects(groups)
-    against = next((s.key for s in subjects if s.label == baseline), subjects[0].key if subjects else "")
+    against = next((s.key for s in subjects if baseline in names_of(s)), subjects[0].key if subjects else "")
     measured = {key: {cell: read_measured(there) for cell, there in group.items()} for key, group in groups.items()}
-    tables = tuple(
-        table for scenario in Scenario if (table := _table(scenario, subjects, groups, measured, against)).rows
-    )
+    tables = tuple(table for scenario in Scenario if (table := _table(scenario, subjects, groups, measured, against)).rows)
     records = {key: [entry.record for there in group.values() for entry in there] for key, group in groups.items()}
     everything = [record for there in records.values() for record in there]
     systems = {record.system.system_id: SystemCard(record.system.system_id, system_rows(record)) for record in everything}
@@ -60,6 +58,11 @@ def build_page(title: str, entries: Sequence[Entry], baseline: str = "") -> Comp
         exclusions=tuple(sorted({exclusion for record in everything for exclusion in record.exclusions})),
         unpaired=_unpaired(subjects, groups),
     )
+
+
+def names_of(subject: Subject) -> tuple[str, str]:
+    """Return how a person may name a subject: its label, or ``target/precision``."""
+    return subject.label, f"{subject.target}/{subject.precision}"
 
 
 def _by_subject(entries: Sequence[Entry]) -> dict[str, Group]:
@@ -110,7 +113,13 @@ def _table(
     for workload in workloads:
         place = (workload, scenario.value)
         cells = [
-            _cell(subject, measured[subject.key][place], measured.get(baseline, {}).get(place), subject.key == baseline, len(subjects))
+            _cell(
+                subject,
+                measured[subject.key][place],
+                measured.get(baseline, {}).get(place),
+                subject.key == baseline,
+                len(subjects),
+            )
             for subject in subjects
             if place in measured[subject.key]
         ]
@@ -186,9 +195,17 @@ def _ranked(cells: Sequence[Cell], higher_is_better: bool) -> tuple[Cell, ...]:
     able = [cell for cell in cells if not cell.unranked and cell.headline is not None and cell.headline.value is not None]
     if len(able) < 2:
         return tuple(replace(cell, unranked=cell.unranked or "single") for cell in cells)
-    order = sorted(able, key=lambda cell: (cell.headline.value if cell.headline and cell.headline.value is not None else 0.0) * (-1 if higher_is_better else 1))
+    order = sorted(
+        able,
+        key=lambda cell: (
+            (cell.headline.value if cell.headline and cell.headline.value is not None else 0.0) * (-1 if higher_is_better else 1)
+        ),
+    )
     ranks = {cell.subject: n + 1 for n, cell in enumerate(order)}
-    return tuple(replace(cell, rank=ranks.get(cell.subject), unranked="" if cell.subject in ranks else cell.unranked or "single") for cell in cells)
+    return tuple(
+        replace(cell, rank=ranks.get(cell.subject), unranked="" if cell.subject in ranks else cell.unranked or "single")
+        for cell in cells
+    )
 
 
 def _distributions(

@@ -136,7 +136,7 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that is not the same for all subjects: id (``package:onnxruntime``, ``option:threads`` …) and each one's value."""
+    """Something that is not the same for all subjects: its id (``package:onnxruntime``, ``option:threads`` …) and each value."""
 
     what: str
     values: Mapping[str, str]

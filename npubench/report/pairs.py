@@ -88,4 +88,3 @@ def _pair(cell: tuple[str, ...], keys: list[str], a: list[Entry], b: list[Entry]
         ratio=compare(first, second),
         findings=tuple(dict.fromkeys(f.rule for e in (*a, *b) for f in e.record.findings if f.severity != "note")),
     )
-

@@ -69,7 +69,9 @@ def compare(a: Measured, b: Measured) -> Ratio:
         return Ratio(None, None, None, CONFIDENCE, None, "not-comparable", "damaged-trace")
     scenario = a.records[0].spec.load.scenario
     headline = HEADLINE[scenario]
-    values = [[record.metrics[headline.metric].value for record in side.records if headline.metric in record.metrics] for side in (a, b)]
+    values = [
+        [record.metrics[headline.metric].value for record in side.records if headline.metric in record.metrics] for side in (a, b)
+    ]
     if any(value is None for side in values for value in side) or not all(values):
         return Ratio(None, None, None, CONFIDENCE, None, "not-comparable", "no-headline")
     first, second = ([float(v) for v in side if v is not None] for side in values)
@@ -112,7 +114,9 @@ def _of_rates(a: Estimate, b: Estimate) -> Estimate:
     if a.low is None or a.high is None or b.low is None or b.high is None:
         return Estimate(value=ratio, unit="ratio", reason=a.reason or b.reason or "no interval")
     spread = math.hypot((a.high - a.low) / 2 / a.value, (b.high - b.low) / 2 / b.value)
-    return Estimate(value=ratio, unit="ratio", low=ratio * math.exp(-spread), high=ratio * math.exp(spread), confidence=CONFIDENCE)
+    return Estimate(
+        value=ratio, unit="ratio", low=ratio * math.exp(-spread), high=ratio * math.exp(spread), confidence=CONFIDENCE
+    )
 
 
 def _of_latencies(a: Measured, b: Measured) -> Estimate:

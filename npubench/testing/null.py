@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from npubench.contract import Artefact, Availability, Backend, Device, Executor, Rung, TensorSpec, Tensors
+from npubench.contract import Artefact, Availability, Backend, Device, Executor, Rung, Tensors, TensorSpec
 
 #: How a target names it. It is no entry point: nobody runs a suite on it.
 ENTRY = "npubench.testing.null:NullBackend"

@@ -21,12 +21,13 @@ def compare_sides(a: str, b: str, store: Path, html: Path | None, language: str,
     say_unreadable(here.read()[1] if here.root.exists() else [])
     first, second = select(a, here), select(b, here)
     pairs = pair(first, second)
+    if html is not None:
+        page = build_page(f"{a} : {b}", latest([*first.entries, *(e for e in second.entries if e not in first.entries)]))
+        write_html(page, html, language)
     if as_json:
         data(json.dumps(to_plain(pairs), indent=1, ensure_ascii=False))
     else:
         print_pairs(pairs)
     if html is not None:
-        page = build_page(f"{a} : {b}", latest([*first.entries, *(e for e in second.entries if e not in first.entries)]))
-        write_html(page, html, language)
         (err.print if as_json else lambda text: data(str(text)))(str(html.resolve()))
     return 0

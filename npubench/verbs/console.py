@@ -17,7 +17,12 @@ out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
 
 #: Status → how it is shown; text and sign, so that nothing is said by colour alone.
-STATUS = {"ok": "[green]✔ ok[/]", "invalid": "[yellow]▲ invalid[/]", "failed": "[red]✘ failed[/]", "skipped": "[blue]– skipped[/]"}
+STATUS = {
+    "ok": "[green]✔ ok[/]",
+    "invalid": "[yellow]▲ invalid[/]",
+    "failed": "[red]✘ failed[/]",
+    "skipped": "[blue]– skipped[/]",
+}
 
 
 def data(text: str) -> None:
@@ -36,8 +41,13 @@ class Steps:
         self._bar: Progress | None = None
         if err.is_terminal:
             self._bar = Progress(
-                SpinnerColumn(), TextColumn("{task.completed}/{task.total}"), BarColumn(20), TextColumn("{task.description}"),
-                TimeElapsedColumn(), console=err, transient=True,
+                SpinnerColumn(),
+                TextColumn("{task.completed}/{task.total}"),
+                BarColumn(20),
+                TextColumn("{task.description}"),
+                TimeElapsedColumn(),
+                console=err,
+                transient=True,
             )
             self._task = self._bar.add_task(what, total=total)
 

@@ -22,7 +22,9 @@ def show_devices(host: Path | None, as_json: bool) -> int:
     found: list[tuple[str, Survey]] = []
     with err.status("looking at backends"):
         for python in pythons:
-            found.extend((python, survey(name, python)) for name in backends(python))
+            names = backends(python)
+            # An interpreter that names no backend is shown with the reason, not left out.
+            found.extend((python, survey(name, python)) for name in names or ("—",))
     if as_json:
         data(json.dumps([_plain(python, seen) for python, seen in found], indent=1, ensure_ascii=False))
         return 0

@@ -33,7 +33,11 @@ def show_plan(name: str, host: Path | None, as_json: bool) -> int:
             }
             for w in asked
         ]
-        data(json.dumps({"suite": suite.name, "grade": suite.grade, "unusable": unusable, "runs": rows}, indent=1, ensure_ascii=False))
+        data(
+            json.dumps(
+                {"suite": suite.name, "grade": suite.grade, "unusable": unusable, "runs": rows}, indent=1, ensure_ascii=False
+            )
+        )
         return 3 if unusable else 0
     table = Table(title=f"{suite.name}: {len(asked)} runs, grade {suite.grade}", title_justify="left")
     for column in ("workload", "precision", "scenario", "target", "device", "window"):

@@ -63,17 +63,30 @@ def look_at_targets(suite: SuiteFile, host: HostFile, where: Path) -> tuple[dict
     """
     targets: dict[str, TargetSpec] = {}
     unusable: dict[str, str] = {}
-    for name, target in resolve_targets(suite, host).items():
-        seen = survey(target.backend, target.python, target.env, target.options)
-        targets[name] = replace(target, entry=seen.entry)
-        _refuse(seen, target, where)
-        if seen.availability.rung < Rung.READY:
-            unusable[name] = f"{seen.availability.rung.word}: {seen.availability.reason}"
-    return targets, unusable
+    resolved = resolve_targets(suite, host)
+    # Targets that differ in nothing but device and options are looked at together: importing an SDK takes its time.
+    together: dict[tuple[str, str, str], list[str]] = {}
+    for name, target in resolved.items():
+        together.setdefault((target.backend, target.python, repr(sorted(target.env.items()))), []).append(name)
+    for names in together.values():
+        first = resolved[names[0]]
+        seen = survey(first.backend, first.python, first.env, [resolved[name].options for name in names])
+        for name, complaint in zip(names, seen.option_errors or [""] * len(names), strict=True):
+            target = resolved[name]
+            _refuse(seen, target, where, complaint)
+            targets[name] = replace(target, entry=seen.entry)
+            if seen.availability.rung < Rung.READY:
+                unusable[name] = f"{seen.availability.rung.word}: {seen.availability.reason}"
+    return {name: targets[name] for name in resolved}, {name: unusable[name] for name in resolved if name in unusable}
 
 
 def make_ready(
-    suite: SuiteFile, host: HostFile, where: Path, round_label: str, steps: Steps, bundles: Mapping[str, tuple[Bundle, Score]] | None = None
+    suite: SuiteFile,
+    host: HostFile,
+    where: Path,
+    round_label: str,
+    steps: Steps,
+    bundles: Mapping[str, tuple[Bundle, Score]] | None = None,
 ) -> Ready:
     """Resolve a suite on this machine and make its bundles.
 
@@ -88,6 +101,9 @@ def make_ready(
     Raises:
         InputError: Whatever is wrong with the suite, a workload or a model.
     """
+    cores = sorted(os.sched_getaffinity(0))
+    if not set(host.free_cores) <= set(cores) or set(host.free_cores) == set(cores):
+        raise SuiteError(f"host file: free_cores: {host.free_cores} must be some of this machine's cores {cores}, and not all")
     steps.now("looking at targets")
     known = dict(bundles or {})
     targets, unusable = look_at_targets(suite, host, where)
@@ -98,27 +114,36 @@ def make_ready(
             steps.now(f"preparing {name}")
             bundle = prepare(name, npubench_cache(), progress=lambda text: steps.line(f"[dim]{text}[/]"))
             known[name] = (bundle, find_workload(name).load().score)
-    cores = sorted(os.sched_getaffinity(0))
-    runs = tuple(
-        (decide(wish, known[wish.workload][0], suite, host, npubench_cache(), cores, round_label), *known[wish.workload]) for wish in asked
-    )
     _check_simulated(asked)
-    return Ready(runs, unusable)
+    runs: dict[str, tuple[RunSpec, Bundle, Score]] = {}
+    for wish in asked:
+        spec = decide(wish, known[wish.workload][0], suite, host, npubench_cache(), cores, round_label)
+        # What is asked for twice, as by two entries that overlap, is one run.
+        runs.setdefault(spec.run_id, (spec, *known[wish.workload]))
+    return Ready(tuple(runs.values()), unusable)
 
 
-def _refuse(seen: Survey, target: TargetSpec, where: Path) -> None:
+def _refuse(seen: Survey, target: TargetSpec, where: Path, option_error: str) -> None:
     key = f"{where}: target.{target.name}"
     if not seen.entry and seen.known:
         raise SuiteError(f"{key}.backend: unknown backend '{target.backend}'{nearest(target.backend, seen.known)}")
-    if seen.option_error:
-        raise SuiteError(f"{key}.{seen.option_error}")
+    if option_error:
+        raise SuiteError(f"{key}.{option_error}")
     devices = [device.name for device in seen.availability.devices]
     if seen.availability.rung is Rung.READY and target.device not in devices:
-        raise SuiteError(f"{key}.device: backend '{target.backend}' has no device '{target.device}'{nearest(target.device, devices)}")
+        raise SuiteError(
+            f"{key}.device: backend '{target.backend}' has no device '{target.device}'{nearest(target.device, devices)}"
+        )
 
 
 def _check_simulated(asked: Sequence[Wish]) -> None:
     """The probe workload stands for nothing, so it runs on the simulated device alone."""
     for wish in asked:
-        if wish.workload in workload_names() and find_workload(wish.workload).manifest.simulated_only and wish.target.backend != "simulated":
-            raise SuiteError(f"workload '{wish.workload}' is for the simulated device only, not for target '{wish.target.name}'")
+        if (
+            wish.workload in workload_names()
+            and find_workload(wish.workload).manifest.simulated_only
+            and wish.target.backend != "simulated"
+        ):
+            raise SuiteError(
+                f"{wish.place}.workloads: '{wish.workload}' is for the simulated device only, not for target '{wish.target.name}'"
+            )

@@ -9,7 +9,7 @@ from npubench.contract.options import nearest
 from npubench.errors import InputError, StoreError
 from npubench.plugins import REPORTS, plugin_entries
 from npubench.record.store import Store, Unreadable
-from npubench.report.comparison import build_page
+from npubench.report.comparison import build_page, names_of
 from npubench.report.page import ComparisonPage
 from npubench.report.select import latest
 from npubench.verbs.console import data, err
@@ -26,12 +26,12 @@ def write_report(store: Path, out: Path | None, baseline: str, suite: str, langu
         raise StoreError(f"{store}: there is {what} in this store; 'npubench run SUITE --store {store}' makes some")
     names = sorted({entry.record.spec.suite for entry in entries})
     page = build_page(suite or ", ".join(names), latest(entries), baseline)
-    labels = [subject.label for subject in page.subjects]
-    if baseline and baseline not in labels:
-        raise InputError(f"--baseline '{baseline}': no such subject{nearest(baseline, labels)}")
-    print_page(page)
+    names = [name for subject in page.subjects for name in names_of(subject)]
+    if baseline and baseline not in names:
+        raise InputError(f"--baseline '{baseline}': no such subject{nearest(baseline, names[1::2])}")
     path = out or store / "comparison.html"
     write_html(page, path, language)
+    print_page(page)
     data(str(path.resolve()))
     return 0
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from npubench.analyze.outputs import Score
 from npubench.contract.bundle import Bundle
 from npubench.contract.runspec import RunSpec
+from npubench.errors import RecordError
 from npubench.plan.suite import HostFile, SuiteFile
 from npubench.record.calibration import calibration_digest
 from npubench.record.conduct import conduct
 from npubench.record.machine import describe_machine
 from npubench.record.schema import Record
-from npubench.record.store import Store
+from npubench.record.store import Store, read_record
 from npubench.report.words import headline_text
 from npubench.verbs.console import STATUS, Steps, err, event_text
-from npubench.verbs.prepare import Ready, make_ready
+from npubench.verbs.prepare import make_ready
 
 
 def run_suite(
@@ -34,29 +33,47 @@ def run_suite(
     """Carry out what is not yet in the store.
 
     Returns:
-        The exit code: 0 all ok, 1 some run invalid or failed, 3 a target cannot be used.
+        The exit code: 0 all ok, 1 some run invalid or failed, or its record cannot be read, 3 a target cannot be used.
 
     Raises:
         InputError: Something the user gave is wrong.
         KeyboardInterrupt: Stopped by the user; every finished run is kept.
     """
-    with store.writing(), _terminating():
+    with store.writing():
         steps = Steps(1, "preparing")
         with steps.shown():
             ready = make_ready(suite, host, where, round_label, steps, bundles)
         machine = describe_machine()
         calibration = calibration_digest(store.root, machine.system_id)
         waiting = [run for run in ready.runs if not store.has(machine.system_id, run[0].run_id)]
-        if len(waiting) < len(ready.runs):
-            kept = len(ready.runs) - len(waiting)
-            err.print(f"{kept} of {len(ready.runs)} runs are in the store already and are kept; measure again with --round NAME", soft_wrap=True)
+        kept = [run[0] for run in ready.runs if store.has(machine.system_id, run[0].run_id)]
+        if kept:
+            err.print(
+                f"{len(kept)} of {len(ready.runs)} runs are in the store already and are kept; measure again with --round NAME",
+                soft_wrap=True,
+            )
+        if host.free_cores:
+            # The sampler is started from here and inherits this; workers take the other cores.
+            os.sched_setaffinity(0, host.free_cores)
+        good = True
+        for spec in kept:
+            good = _is_good(spec, store, machine.system_id) and good
         steps = Steps(len(waiting), suite.name)
         with steps.shown():
             for spec, bundle, score in waiting:
                 label = label_of(spec)
                 record = conduct(spec, bundle, score, store, machine, calibration, _follow(label, steps))
                 steps.step(_line(label, record))
-    return _exit_code(store, ready, machine.system_id)
+                good = good and record.status not in _BAD
+    for name, why in ready.unusable.items():
+        err.print(f"[red]target '{name}' cannot be used here[/]: {_escape(why)}; its runs are missing", soft_wrap=True)
+    if ready.unusable:
+        return 3
+    return 0 if good else 1
+
+
+#: Statuses that a suite as a whole is not ok with.
+_BAD = ("invalid", "failed")
 
 
 def label_of(spec: RunSpec) -> str:
@@ -87,29 +104,17 @@ def _follow(label: str, steps: Steps) -> Any:
     return on_event
 
 
-def _exit_code(store: Store, ready: Ready, system_id: str) -> int:
-    for name, why in ready.unusable.items():
-        err.print(f"[red]target '{name}' cannot be used here[/]: {_escape(why)}; its runs are missing", soft_wrap=True)
-    if ready.unusable:
-        return 3
-    entries, _ = store.read()
-    wanted = {spec.run_id for spec, _, _ in ready.runs}
-    bad = [e for e in entries if e.record.run_id in wanted and e.record.system.system_id == system_id and e.record.status in ("invalid", "failed")]
-    return 1 if bad else 0
-
-
-@contextlib.contextmanager
-def _terminating() -> Iterator[None]:
-    """Treat a polite kill as the user's interrupt: the worker's group dies with it, finished runs stay."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+def _is_good(spec: RunSpec, store: Store, system_id: str) -> bool:
+    """Return whether a kept run is as it should be; say which is not, since the exit code speaks of it."""
+    folder = store.root / system_id / spec.run_id
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        record = read_record(folder / "record.json")
+    except RecordError as error:
+        err.print(f"[red]▲ {_escape(str(error))}[/]; move {_escape(str(folder))} away to measure it again", soft_wrap=True)
+        return False
+    if record.status in _BAD:
+        err.print(f"[dim]kept:[/] {_line(label_of(spec), record)}", soft_wrap=True)
+    return record.status not in _BAD
 
 
 def _escape(text: str) -> str:

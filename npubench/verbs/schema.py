@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 
+from pydantic import BaseModel
+
 from npubench.contract.options import nearest
 from npubench.errors import InputError
 from npubench.plan.suite import HostFile, SuiteFile
 from npubench.record.schema import Record
 from npubench.verbs.console import data
 
-FORMATS = {"record": Record, "suite": SuiteFile, "host": HostFile}
+FORMATS: dict[str, type[BaseModel]] = {"record": Record, "suite": SuiteFile, "host": HostFile}
 
 
 def print_schema(of: str) -> int:

@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 from npubench.errors import InputError
-from npubench.plan.suite import RunEntry, SuiteFile, TargetEntry, read_host, read_suite
-from npubench.plan.usermodel import bundle_for_model, fidelity
+from npubench.plan.suite import Precision, RunEntry, SuiteFile, TargetEntry, read_host, read_suite
 from npubench.plan.wheels import npubench_cache
 from npubench.record.store import Store
 from npubench.verbs.console import err
@@ -27,7 +26,9 @@ def run_model(model: Path, shapes: list[str], int8: bool, store: Path, host: Pat
     Raises:
         ModelError: The file cannot be used; one sentence with the file and the way out.
     """
-    precisions = ("fp32", "int8") if int8 else ("fp32",)
+    from npubench.plan.usermodel import bundle_for_model, fidelity  # ONNX, which a suite needs only to make bundles
+
+    precisions: tuple[Precision, ...] = ("fp32", "int8") if int8 else ("fp32",)
     err.print(f"[dim]making a bundle of {model}[/]")
     bundle = bundle_for_model(model, npubench_cache(), shapes=_shapes(shapes), precisions=precisions)
     suite = SuiteFile(

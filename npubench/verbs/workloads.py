@@ -18,7 +18,10 @@ def list_workloads(as_json: bool) -> int:
     """List all workloads from their manifests; imports none of their modules."""
     manifests = [find_workload(name).manifest for name in workload_names()]
     if as_json:
-        rows = [{"name": m.name, "version": m.version, "title": m.title.model_dump(), "precisions": list(m.precisions)} for m in manifests]
+        rows = [
+            {"name": m.name, "version": m.version, "title": m.title.model_dump(), "precisions": list(m.precisions)}
+            for m in manifests
+        ]
         data(json.dumps(rows, indent=1, ensure_ascii=False))
         return 0
     table = Table(title="Workloads", title_justify="left")
@@ -39,7 +42,7 @@ def prepare_workloads(names: list[str], force: bool) -> int:
         for name in wanted:
             steps.now(name)
             bundle = prepare(name, npubench_cache(), force=force, progress=lambda text: steps.line(f"[dim]{text}[/]"))
-            steps.step(f"{name}  {bundle.samples} samples, {bundle.operations / 1e6:,.1f} MOP an inference, {bundle.digest[:19]}…")
+            steps.step(f"{name}  {bundle.samples} samples, {bundle.operations:,} operations an inference, {bundle.digest[:19]}…")
     return 0
 
 
@@ -50,7 +53,9 @@ def show_workload(name: str, as_json: bool) -> int:
     if as_json:
         data(json.dumps({**to_plain(read_bundle(bundle.root)), "root": str(bundle.root)}, indent=1, ensure_ascii=False))
         return 0
-    table = Table(title=f"{name} {workload.manifest.version}: {workload.manifest.title.en}", title_justify="left", show_header=False)
+    table = Table(
+        title=f"{name} {workload.manifest.version}: {workload.manifest.title.en}", title_justify="left", show_header=False
+    )
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     gate = bundle.gate
@@ -61,9 +66,13 @@ def show_workload(name: str, as_json: bool) -> int:
         "outputs": "; ".join(f"{s.name} {s.dtype}{list(s.shape)}" for s in bundle.outputs),
         "samples": str(bundle.samples),
         "operations": f"{bundle.operations:,} an inference (2 × multiply-accumulates, counted)",
-        "gate": f"{gate.metric}: FP32 reference {gate.reference:.5g}, required {gate.required:.5g} ({gate.rule}); claims {gate.claim}",
+        "gate": f"{gate.metric}: FP32 reference {gate.reference:.5g}, required {gate.required:.5g} ({gate.rule})",
+        "claim": gate.claim,
         "latency bound": f"{bundle.latency_bound_ns / 1e6:g} ms" if bundle.latency_bound_ns else "—",
-        "variants": "; ".join(f"{v.precision} (reference {v.reference_score:.5g})" if v.reference_score is not None else v.precision for v in bundle.variants.values()),
+        "variants": "; ".join(
+            f"{v.precision} (reference {v.reference_score:.5g})" if v.reference_score is not None else v.precision
+            for v in bundle.variants.values()
+        ),
         "sources": "\n".join(f"{s['package']}=={s['version']} {s['member']}" for s in bundle.sources) or "—",
         "digest": bundle.digest,
         "bundle": str(bundle.root),

@@ -83,7 +83,14 @@ def test_another_version_is_named_with_the_one_that_is_read(tmp_path: Path, make
 
 @pytest.mark.parametrize(
     "changes",
-    [{"gate": None}, {"gate": {"metric": "x"}}, {"inputs": [{"name": "x"}]}, {"samples": "many"}, {"variants": []}, {"inputs": 3}],
+    [
+        {"gate": None},
+        {"gate": {"metric": "x"}},
+        {"inputs": [{"name": "x"}]},
+        {"samples": "many"},
+        {"variants": []},
+        {"inputs": 3},
+    ],
 )
 def test_a_damaged_manifest_says_how_to_make_it_again(tmp_path: Path, make_bundle: Make, changes: dict[str, Any]) -> None:
     make_bundle(tmp_path / "b")

@@ -91,7 +91,9 @@ def test_an_unknown_key_names_the_nearest() -> None:
 
 
 def test_an_unknown_key_far_from_all_lists_what_is_valid() -> None:
-    with pytest.raises(OptionError, match=r"unknown key 'zzzz'; valid are: cores, extra, flags, limits, mode, path, share, verbose$"):
+    with pytest.raises(
+        OptionError, match=r"unknown key 'zzzz'; valid are: cores, extra, flags, limits, mode, path, share, verbose$"
+    ):
         parse_options(Options, {"zzzz": 1})
 
 

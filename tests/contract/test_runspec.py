@@ -22,7 +22,9 @@ TARGETS = st.builds(
     backend=TEXT,
     device=TEXT,
     entry=TEXT,
-    options=st.dictionaries(TEXT, st.none() | st.booleans() | st.integers() | TEXT | st.lists(st.integers(), max_size=2), max_size=3),
+    options=st.dictionaries(
+        TEXT, st.none() | st.booleans() | st.integers() | TEXT | st.lists(st.integers(), max_size=2), max_size=3
+    ),
     env=st.dictionaries(TEXT, TEXT, max_size=2),
 )
 LOADS = st.builds(

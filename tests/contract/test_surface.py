@@ -29,7 +29,9 @@ for name in sys.argv[2:]:
 
 
 def imports(allowed: str, *modules: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", BLOCKED, allowed, *modules], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", BLOCKED, allowed, *modules], capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_all_lists_exactly_what_is_exported() -> None:

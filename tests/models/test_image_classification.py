@@ -1,12 +1,12 @@
 import numpy as np
 import onnx
 import pytest
-from npubench_models.graphs.efficientnet_lite import efficientnet_lite0
-from npubench_models.workloads.photographs import SAMPLE_VIEWS, SAMPLED
 
 from npubench.contract.bundle import Bundle
 from npubench.plan.bundles import prepare
 from npubench.plan.wheels import npubench_cache
+from npubench_models.graphs.efficientnet_lite import efficientnet_lite0
+from npubench_models.workloads.photographs import SAMPLE_VIEWS, SAMPLED
 
 #: What is to be seen, as ImageNet's 1,000 classes have it, counted from 0.
 SEEN = {

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from npubench_models.workloads.probe import matrix, offsets, samples
 
 from npubench.contract.bundle import Bundle
 from npubench.plan.bundles import prepare
 from npubench.plan.wheels import npubench_cache
 from npubench.plan.workload import find_workload
 from npubench.testing.graph import read_graph
+from npubench_models.workloads.probe import matrix, offsets, samples
 
 
 @pytest.fixture(scope="module")

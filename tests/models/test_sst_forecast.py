@@ -3,16 +3,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from npubench_models.graphs.sst_net import INPUT, OUTPUT, forecast_net, read_weights
-from npubench_models.graphs.train_sst import train
-from npubench_models.workloads.sea_surface import HALO, SeaSurface, anomalies, history, read_sea_surface
-from npubench_models.workloads.sst_forecast import score
 
 from npubench.contract.bundle import Bundle
 from npubench.plan.bundles import prepare
 from npubench.plan.reference import run_reference
 from npubench.plan.wheels import npubench_cache, resolve
 from npubench.plan.workload import find_workload
+from npubench_models.graphs.sst_net import INPUT, OUTPUT, forecast_net, read_weights
+from npubench_models.graphs.train_sst import train
+from npubench_models.workloads.sea_surface import HALO, SeaSurface, anomalies, history, read_sea_surface
+from npubench_models.workloads.sst_forecast import score
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from npubench_models.graphs.torch_pickle import CheckpointError, read_tensors
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001

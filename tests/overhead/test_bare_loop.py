@@ -57,7 +57,10 @@ print(json.dumps({"p50_ns": float(np.median(times)), "samples_per_s": n * batch 
 def bare(workload: str, batch: int, threads: int) -> dict[str, float]:
     root = prepare(workload, npubench_cache()).root
     answer = subprocess.run(
-        [sys.executable, "-c", BARE, str(root), str(batch), str(threads), str(SECONDS)], check=True, capture_output=True, text=True
+        [sys.executable, "-c", BARE, str(root), str(batch), str(threads), str(SECONDS)],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     figures: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
     return figures

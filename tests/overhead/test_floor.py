@@ -29,7 +29,9 @@ def test_server_at_20000_queries_a_second(benchmark, window: Callable[..., Trace
     """Reach: valid at a p99 bound of 10 ms; p50 added ≤ 60 µs."""
     traces = []
     benchmark.pedantic(
-        lambda: traces.append(window(TARGET, Scenario.SERVER, "probe", 2.0, target_qps=SERVER_RATE, latency_bound_ns=SERVER_BOUND_NS)),
+        lambda: traces.append(
+            window(TARGET, Scenario.SERVER, "probe", 2.0, target_qps=SERVER_RATE, latency_bound_ns=SERVER_BOUND_NS)
+        ),
         rounds=3,
     )
     for trace in traces:

@@ -6,10 +6,10 @@ import math
 
 import pytest
 from babel.core import Locale
-from npubench_reports import charts
-from npubench_reports.numbers import Scale
 
 from npubench.report.page import Curve
+from npubench_reports import charts
+from npubench_reports.numbers import Scale
 
 EN = Locale.parse("en")
 MS = Scale(1e6, "ms")

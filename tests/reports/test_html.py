@@ -13,10 +13,10 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from npubench_reports.html import render
 
 from npubench.analyze.finding import Finding
 from npubench.report.page import ComparisonPage
+from npubench_reports.html import render
 
 MakePage = Callable[..., ComparisonPage]
 #: Page name and language → HTML.

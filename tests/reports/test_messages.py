@@ -6,11 +6,11 @@ import re
 import string
 from pathlib import Path
 
-import npubench_reports
 import pytest
-from npubench_reports.messages import languages, load
 
+import npubench_reports
 from npubench.errors import InputError
+from npubench_reports.messages import languages, load
 
 RULES = [
     "duration",

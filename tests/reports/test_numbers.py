@@ -6,9 +6,9 @@ import pytest
 from babel.core import Locale
 from hypothesis import given
 from hypothesis import strategies as st
-from npubench_reports import numbers
 
 from npubench.analyze.estimate import Estimate, absent
+from npubench_reports import numbers
 
 EN = Locale.parse("en")
 KO = Locale.parse("ko")

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from npubench_models.workloads import probe
 
 from npubench.contract import Model, OptionError, Rung, Unsupported, parse_options, submits
 from npubench.testing.executor import SimulatedExecutor, wait_until
@@ -23,6 +22,7 @@ from npubench.testing.graph import GraphError, read_graph
 from npubench.testing.laws import PRESETS, busy_ns, energy_uj, service_times_ns
 from npubench.testing.meter import DeviceInUseError
 from npubench.testing.simulated import FAULT_VARIABLE, SimulatedBackend
+from npubench_models.workloads import probe
 
 Array = np.ndarray
 Load = Callable[..., SimulatedExecutor]

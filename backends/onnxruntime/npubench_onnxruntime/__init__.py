@@ -8,13 +8,14 @@ A provider other than the CPU runs every operator itself, or the session is refu
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from npubench.contract import Artefact, Availability, Backend, Device, Executor, Offload, Rung, TensorSpec, Tensors
+from npubench.contract import Artefact, Availability, Backend, Device, Executor, Offload, Rung, Tensors, TensorSpec
 
 _CPU = "CPUExecutionProvider"
 _SUFFIX = "ExecutionProvider"
@@ -40,11 +41,11 @@ _DTYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SessionOptions:
     """Options of a session.
 
     Args:
-        threads: Threads inside an operator; 0 = one a physical core.
+        threads: Threads inside an operator; 0 = one a physical core, or one a core that the process is confined to.
         inter_threads: Threads across operators; used with ``parallel`` alone.
         parallel: Run independent operators at the same time.
         graph: Level of graph optimisation: ``off``, ``basic``, ``extended`` or ``all``.
@@ -67,7 +68,7 @@ class Options:
 class OnnxRuntimeBackend(Backend):
     """ONNX Runtime, whichever build is installed."""
 
-    Options = Options
+    Options: ClassVar[type] = SessionOptions
 
     def probe(self) -> Availability:
         """Say which providers the installed build has."""
@@ -84,7 +85,7 @@ class OnnxRuntimeBackend(Backend):
         )
         return Availability(Rung.READY, versions=versions, devices=devices)
 
-    def load(self, artefact: Artefact, device: Device, options: Options) -> Executor:
+    def load(self, artefact: Artefact, device: Device, options: SessionOptions) -> Executor:
         """Open a session on one provider."""
         return OnnxRuntimeExecutor(artefact, device, options)
 
@@ -92,10 +93,10 @@ class OnnxRuntimeBackend(Backend):
 class OnnxRuntimeExecutor(Executor):
     """One ``InferenceSession``."""
 
-    def __init__(self, artefact: Artefact, device: Device, options: Options) -> None:
+    def __init__(self, artefact: Artefact, device: Device, options: SessionOptions) -> None:
         ort = importlib.import_module("onnxruntime")
         settings = ort.SessionOptions()
-        settings.intra_op_num_threads = options.threads
+        settings.intra_op_num_threads = options.threads or _allowed_cores()
         settings.inter_op_num_threads = options.inter_threads
         settings.execution_mode = ort.ExecutionMode.ORT_PARALLEL if options.parallel else ort.ExecutionMode.ORT_SEQUENTIAL
         settings.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[options.graph])
@@ -143,6 +144,17 @@ class OnnxRuntimeExecutor(Executor):
     def close(self) -> None:
         """Drop the session; its threads end with it."""
         self._session = None
+
+
+def _allowed_cores() -> int:
+    """Return the cores this process is confined to, or 0 (ORT's own choice: one thread a physical core) where it is not.
+
+    ORT counts the machine's cores whatever the affinity, and threads that share a core wait for one another.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return 0
+    allowed = len(os.sched_getaffinity(0))
+    return allowed if allowed < (os.cpu_count() or allowed) else 0
 
 
 def _spec(node: Any) -> TensorSpec:
