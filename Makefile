@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STORE ?= demo-store
-LANGUAGE ?= ko
+# Not from the environment: LANGUAGE is also what desktops call their own.
+LANGUAGE := ko
 
 .PHONY: help
 help:  ## List the targets

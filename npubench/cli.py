@@ -132,7 +132,7 @@ def run(
 ) -> None:
     """Run a suite and keep every record; the same command goes on where it stopped.
 
-    Example: npubench run demo --store results
+    Example: npubench run demo --store my-store
     Example: npubench run --model my.onnx --shape x=1x3x224x224
     """
     from npubench.verbs.start import run_model, run_named
@@ -172,7 +172,7 @@ def report(
 ) -> None:
     """Write the comparison of everything in a store as one HTML file; its path is the last line.
 
-    Example: npubench report --store results --language en
+    Example: npubench report --store my-store --language en
     """
     from npubench.verbs.report import write_report
 
@@ -187,7 +187,7 @@ def calibrate(
 ) -> None:
     """Measure the instrument itself: what it adds, and how far its figures are from a known truth.
 
-    Example: npubench calibrate --store results
+    Example: npubench calibrate --store my-store
     """
     from npubench.verbs.calibrate import calibrate_system
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.metrics import HEADLINE, compute_metrics
@@ -19,6 +20,10 @@ from npubench.contract.tensors import TensorSpec
 from npubench.measure.trace import Trace, write_trace
 from npubench.record.schema import SCHEMA_VERSION, BundleReference, Provenance, Record, System
 from npubench.record.store import Entry, Store
+
+# The same examples every time, however busy the machine; --hypothesis-profile=default looks for new ones.
+settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 SAMPLES = 12
 
@@ -153,7 +158,7 @@ def build_record(
     system_id: str = "node-1",
     started_at: str = "2026-08-01T00:00:00+00:00",
     metrics: Mapping[str, Estimate] | None = None,
-    bundle_digest: str | None = None,
+    work_digest: str = DIGEST,
     **changes: Any,
 ) -> Record:
     spec = spec or build_spec()
@@ -186,11 +191,13 @@ def build_record(
                 python="3.11.7",
                 environment={},
                 simulated=simulated,
+                declared={},
             ),
             "bundle": BundleReference(
                 workload=spec.workload,
                 version="1",
-                digest=bundle_digest or spec.bundle_digest,
+                digest=spec.bundle_digest,
+                work_digest=work_digest,
                 model_digest=DIGEST,
                 title={"en": "Tiny"},
                 task={"en": "None"},

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 #: How pydantic reads these dataclasses inside a record: nothing unknown, nothing non-finite.
-RECORD_CONFIG: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False, "use_attribute_docstrings": True}
+RECORD_CONFIG: dict[str, Any] = {
+    "extra": "forbid",
+    "allow_inf_nan": False,
+    "revalidate_instances": "always",
+    "use_attribute_docstrings": True,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from npubench.analyze.energy import Integral, counter_joules, gauge_joules, mean_watts
 from npubench.analyze.estimate import Estimate, absent
+from npubench.measure.trace import read_arrays
 
 #: What a plug-in's own sensor is worth as evidence, by kind; counter before gauge (design §8).
 EVIDENCE = {"energy": "device energy counter", "power": "device power gauge"}
@@ -41,25 +40,32 @@ def account_energy(path: Path, start_ns: int, end_ns: int, idle: tuple[int, int]
         Counters first, then gauges; damaged readings give nothing.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            header = json.loads(bytes(stored["header"]).decode())
-            columns = [tuple(stored[f"{n}_{name}"] for name in ("times_ns", "values", "valid")) for n in range(len(header))]
-    except (OSError, ValueError, KeyError):
+        stored = read_arrays(path)
+        header = json.loads(bytes(stored["header"]).decode())
+        columns = [tuple(stored[f"{n}_{name}"] for name in ("times_ns", "values", "valid")) for n in range(len(header))]
+        found = [
+            _of_one(sensor, column, start_ns, end_ns, idle)
+            for sensor, column in zip(header, columns, strict=True)
+            if sensor["kind"] in EVIDENCE
+        ]
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
         return ()
-    found = [
-        SensorEnergy(
-            sensor=str(sensor["name"]),
-            domain=str(sensor["domain"]),
-            evidence=EVIDENCE[sensor["kind"]],
-            joules=(over := _integrate(sensor, column, start_ns, end_ns)).joules,
-            idle_watts=mean_watts(_integrate(sensor, column, *idle), *idle) if idle else absent("W", "no idle baseline"),
-            readings=over.readings,
-            update_period_ns=over.update_period_ns,
-        )
-        for sensor, column in zip(header, columns, strict=True)
-        if sensor["kind"] in EVIDENCE
-    ]
     return tuple(sorted(found, key=lambda energy: list(EVIDENCE.values()).index(energy.evidence)))
+
+
+def _of_one(
+    sensor: dict[str, Any], column: tuple[Any, ...], start_ns: int, end_ns: int, idle: tuple[int, int] | None
+) -> SensorEnergy:
+    over = _integrate(sensor, column, start_ns, end_ns)
+    return SensorEnergy(
+        sensor=str(sensor["name"]),
+        domain=str(sensor["domain"]),
+        evidence=EVIDENCE[sensor["kind"]],
+        joules=over.joules,
+        idle_watts=mean_watts(_integrate(sensor, column, *idle), *idle) if idle else absent("W", "no idle baseline"),
+        readings=over.readings,
+        update_period_ns=over.update_period_ns,
+    )
 
 
 def _integrate(sensor: dict[str, Any], column: tuple[Any, ...], start_ns: int, end_ns: int) -> Integral:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from npubench.analyze.certified import overlatency_allowed
+from npubench.analyze.certified import CONFIDENCE, overlatency_allowed
 from npubench.analyze.estimate import Estimate
 from npubench.analyze.finding import Finding, Severity
 from npubench.analyze.intervals import MATERIAL, Drift
@@ -88,7 +88,7 @@ def _query_count(facts: Facts) -> Iterator[Finding]:
             f"{count} {'samples' if offline else 'queries'}",
             f"at least {facts.spec.load.min_queries}",
             "Measure longer, so that enough queries fit into the window.",
-            {"count": count, "required": facts.spec.load.min_queries},
+            {"count": count, "of": "samples" if offline else "queries", "required": facts.spec.load.min_queries},
         )
 
 
@@ -109,7 +109,14 @@ def _latency_bound(facts: Facts) -> Iterator[Finding]:
             "Lower target_qps, or measure longer."
             if not searched
             else "No rate near the one found holds for a whole window; measure longer.",
-            {"over": over, "queries": len(latencies), "allowed": allowed, "bound_ms": load.latency_bound_ns / 1e6},
+            {
+                "over": over,
+                "queries": len(latencies),
+                "allowed": allowed or 0,
+                "bound_ms": load.latency_bound_ns / 1e6,
+                "percentile": load.percentile,
+                "confidence": CONFIDENCE,
+            },
         )
 
 
@@ -139,7 +146,14 @@ def _accuracy_gate(facts: Facts) -> Iterator[Finding]:
             observed or "",
             f"{side} {gate.required:.5g} ({gate.rule})",
             "Look at the precision and the calibration; then at layout, channel order and preprocessing of the artefact.",
-            {"accuracy": accuracy.value, "required": gate.required, "reference": gate.reference},
+            {
+                "metric": gate.metric,
+                "accuracy": accuracy.value,
+                "required": gate.required,
+                "reference": gate.reference,
+                "higher_is_better": gate.higher_is_better,
+                "rule": gate.rule,
+            },
         )
 
 
@@ -164,7 +178,7 @@ def _offload(facts: Facts) -> Iterator[Finding]:
             "Such a run is never ranked."
             if allowed
             else "Set allow_host_operators to measure it all the same, labelled and unranked.",
-            {"host": on_host, "device": on_device},
+            {"host": on_host, "device": on_device, "operators": on_host + (on_device or 0)},
         )
 
 
@@ -204,17 +218,22 @@ def _accounts(facts: Facts) -> Iterator[Finding]:
         seen, said = facts.trace.samples / facts.trace.window_ns * 1e9, account.get("samples_per_s")
         off = said is not None and abs(seen - said) > _ACCOUNT_SHARE * seen
         text = f"{seen:.6g} samples/s in the trace, {said} by LoadGen"
+        evidence: dict[str, float | int | str | bool | None] = {"trace_samples_per_s": seen, "loadgen_samples_per_s": said}
     else:
         latencies = np.sort(facts.trace.query_latencies_ns())
         n = len(latencies)
-        off, text = False, ""
+        off, text, evidence = False, "", {}
         for name, share in (("p50_ns", 0.5), ("p90_ns", 0.9)):
             said = account.get(name)
             if said is None or n < 64:
                 continue
             low, high = latencies[max(0, int(share * n) - 2)], latencies[min(n - 1, int(share * n) + 2)]
             if said < low * (1 - _ACCOUNT_SHARE) - _ACCOUNT_NS or said > high * (1 + _ACCOUNT_SHARE) + _ACCOUNT_NS:
-                off, text = True, f"{name.removesuffix('_ns')} is {low / 1e6:.4g} ms in the trace, {said / 1e6:.4g} ms by LoadGen"
+                off = True
+                text = f"{name.removesuffix('_ns')} is {low / 1e6:.4g} ms in the trace, {said / 1e6:.4g} ms by LoadGen"
+                evidence = {"percentile": share, "trace_ms": float(low) / 1e6, "loadgen_ms": said / 1e6}
+    if not account:
+        off, text = True, "LoadGen left no account of the window"
     if off:
         yield Finding(
             "loadgen-disagrees",
@@ -222,6 +241,7 @@ def _accounts(facts: Facts) -> Iterator[Finding]:
             text,
             f"within {_ACCOUNT_SHARE:.0%}",
             "The clock was stepped or the host stalled; measure again.",
+            {**evidence, "allowed": _ACCOUNT_SHARE},
         )
     if facts.supervised_ns and facts.trace.window_ns > facts.supervised_ns + _CLOCK_S * 1e9:
         yield Finding(
@@ -231,6 +251,7 @@ def _accounts(facts: Facts) -> Iterator[Finding]:
             f"{facts.supervised_ns / 1e9:.3f} s by the supervisor",
             "the worker's window within the supervisor's",
             "A plug-in must not touch the process's clock; look at what the SDK does.",
+            {"window_s": facts.trace.window_ns / 1e9, "supervised_s": facts.supervised_ns / 1e9},
         )
 
 
@@ -242,19 +263,21 @@ def _drift(facts: Facts) -> Iterator[Finding]:
             f"{facts.drift.change:+.1%} from the first to the last third of the window",
             f"within ±{MATERIAL:.0%}",
             "Let the device reach its steady temperature first, and look for throttling and other load on the host.",
-            {"change": facts.drift.change, "p_value": facts.drift.p},
+            {"change": facts.drift.change, "allowed": MATERIAL, "p_value": facts.drift.p},
         )
 
 
 def _surroundings(facts: Facts) -> Iterator[Finding]:
     settings: Mapping[str, Any] = facts.observed["settings"]
-    if settings.get("timer_slack_ns") != 1:
+    slack = settings.get("timer_slack_ns")
+    if slack != 1:
         yield Finding(
             "timer-slack",
             "warning",
-            f"timer slack is {settings.get('timer_slack_ns')} ns",
+            "timer slack is not known" if slack is None else f"timer slack is {slack} ns",
             "1 ns",
             "Run on Linux without a filter on prctl; sleeps end late otherwise.",
+            {"timer_slack_ns": slack},
         )
     if facts.governor not in (None, "performance"):
         yield Finding(
@@ -263,6 +286,7 @@ def _surroundings(facts: Facts) -> Iterator[Finding]:
             f"CPU governor is {facts.governor}",
             "performance",
             "Set the governor to performance before official runs.",
+            {"governor": facts.governor},
         )
     if facts.virtualisation is not None:
         yield Finding(
@@ -271,6 +295,7 @@ def _surroundings(facts: Facts) -> Iterator[Finding]:
             f"the host is a virtual machine ({facts.virtualisation})",
             "bare metal for official figures",
             "Neighbours on the same host may show in the tail.",
+            {"virtualisation": facts.virtualisation},
         )
     if not facts.calibrated:
         yield Finding(
@@ -288,6 +313,7 @@ def _surroundings(facts: Facts) -> Iterator[Finding]:
             f"after close there were still {', '.join(residue)}",
             "nothing left",
             "Executor.close must release the device and end its threads.",
+            {"left": ", ".join(residue)},
         )
 
 

@@ -236,33 +236,13 @@ class ThreadDispatcher(Desk):
             single, batch = self.samples, self.batch
             while (request := take()) is not None:
                 if batch > 1 and len(request.ids) == 1:
-                    request = self._coalesce(request)
-                    if request is None:
-                        return
+                    request = _coalesce(request, self._waiting, batch, self.sink.columns.issued[request.rows[0]] + self._delay_ns)
                 inputs = single.take(request.indices)
                 started = _now()
                 outputs = execute(inputs)
                 leave(request, started, _now(), outputs)
         except BaseException as error:
             self.fail("", error)
-
-    def _coalesce(self, request: Request) -> Request | None:
-        """Add waiting single-sample queries up to the batch; wait for more at most the stated delay."""
-        rows, ids, indices = list(request.rows), list(request.ids), list(request.indices)
-        until = self.sink.columns.issued[rows[0]] + self._delay_ns
-        while len(ids) < self.batch:
-            try:
-                left = until - _now()
-                other = self._waiting.get(timeout=left / 1e9) if left > 0 else self._waiting.get_nowait()
-            except queue.Empty:
-                break
-            if other is None:
-                self._waiting.put(None)
-                break
-            rows += other.rows
-            ids += other.ids
-            indices += other.indices
-        return Request(rows, ids, indices)
 
     def drain(self) -> None:
         """Wait until nothing is in flight."""
@@ -279,13 +259,21 @@ class ThreadDispatcher(Desk):
 class SubmitDispatcher(Desk):
     """Hand requests to the runtime's own asynchronous ``submit``, at most ``in_flight`` at once.
 
-    A feeder thread waits for permits, so that LoadGen's thread never does.
+    A feeder thread waits for permits, so that LoadGen's thread never does; server queries may wait ``delay_ns`` to fill a batch.
     """
 
     def __init__(
-        self, executor: Executor, samples: SampleSet, check: OutputCheck, batch: int, fail: Fail, in_flight: int
+        self,
+        executor: Executor,
+        samples: SampleSet,
+        check: OutputCheck,
+        batch: int,
+        fail: Fail,
+        in_flight: int,
+        delay_ns: int = 0,
     ) -> None:
         super().__init__(executor, samples, check, batch, fail)
+        self._delay_ns = delay_ns
         self.path = f"submit, {in_flight} in flight"
         self._waiting: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._permits = threading.Semaphore(in_flight)
@@ -312,8 +300,15 @@ class SubmitDispatcher(Desk):
     def _feed(self) -> None:
         try:
             while (request := self._waiting.get()) is not None:
-                inputs = self.samples.take(request.indices)
-                self._permits.acquire()
+                if self.batch > 1 and len(request.ids) == 1:
+                    # While there is no permit queries wait anyway, and more of them share a request.
+                    self._permits.acquire()
+                    until = self.sink.columns.issued[request.rows[0]] + self._delay_ns
+                    request = _coalesce(request, self._waiting, self.batch, until)
+                    inputs = self.samples.take(request.indices)
+                else:
+                    inputs = self.samples.take(request.indices)
+                    self._permits.acquire()
                 started = _now()
                 self.executor.submit(inputs, self._done(request, started))
         except BaseException as error:
@@ -346,6 +341,24 @@ class SubmitDispatcher(Desk):
         """End the threads."""
         self._waiting.put(None)
         self._feeder.join(timeout=10)
+
+
+def _coalesce(request: Request, waiting: queue.SimpleQueue[Request | None], batch: int, until_ns: int) -> Request:
+    """Add waiting single-sample queries up to the batch; wait for more until ``until_ns`` at most."""
+    rows, ids, indices = list(request.rows), list(request.ids), list(request.indices)
+    while len(ids) < batch:
+        try:
+            left = until_ns - _now()
+            other = waiting.get(timeout=left / 1e9) if left > 0 else waiting.get_nowait()
+        except queue.Empty:
+            break
+        if other is None:
+            waiting.put(None)
+            break
+        rows += other.rows
+        ids += other.ids
+        indices += other.indices
+    return Request(rows, ids, indices)
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:

@@ -141,27 +141,39 @@ def read_trace(path: Path) -> Trace:
         ValueError: Not a trace, damaged, or of a newer version.
         OSError: Cannot be opened.
     """
+    stored = read_arrays(path)
+    try:
+        header = json.loads(bytes(stored["header"]).decode())
+        if header["version"] != TRACE_VERSION:
+            raise ValueError(f"{path}: trace version {header['version']}, this npubench reads {TRACE_VERSION}")
+        issued = stored["issued_ns"]
+        return Trace(
+            issued_ns=issued,
+            started_ns=issued + stored["started_ns"],
+            done_ns=issued + stored["done_ns"],
+            scheduled_ns=issued - stored["scheduled_ns"],
+            sample=stored["sample"],
+            query=stored["query"],
+            start_ns=int(header["start_ns"]),
+            end_ns=int(header["end_ns"]),
+            details=header["details"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: damaged trace ({error})") from error
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Read every array of an ``.npz``.
+
+    Raises:
+        ValueError: It is damaged, or holds pickles.
+        OSError: It cannot be opened.
+    """
     try:
         # numpy leaves a path's file open where the archive is damaged.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            header = json.loads(bytes(stored["header"]).decode())
-            if header["version"] != TRACE_VERSION:
-                raise ValueError(f"{path}: trace version {header['version']}, this npubench reads {TRACE_VERSION}")
-            issued = stored["issued_ns"]
-            return Trace(
-                issued_ns=issued,
-                started_ns=issued + stored["started_ns"],
-                done_ns=issued + stored["done_ns"],
-                scheduled_ns=issued - stored["scheduled_ns"],
-                sample=stored["sample"],
-                query=stored["query"],
-                start_ns=int(header["start_ns"]),
-                end_ns=int(header["end_ns"]),
-                details=header["details"],
-            )
-    except (KeyError, EOFError) as error:
-        raise ValueError(f"{path}: damaged trace ({error})") from error
+            return {name: stored[name] for name in stored.files}
+    except OSError:
+        raise
     except Exception as error:
-        if isinstance(error, OSError | ValueError):
-            raise
-        raise ValueError(f"{path}: damaged trace ({error})") from error
+        raise ValueError(f"{path}: damaged ({error})") from error

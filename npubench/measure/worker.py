@@ -240,7 +240,7 @@ class Worker:
         check = OutputCheck(outputs)
         dispatcher: Dispatcher
         if in_flight > 1 and submits(executor):
-            dispatcher = SubmitDispatcher(executor, samples, check, batch, self._query_failed, in_flight)
+            dispatcher = SubmitDispatcher(executor, samples, check, batch, self._query_failed, in_flight, load.coalesce_delay_ns)
         elif in_flight > 1 or (load.scenario is Scenario.SERVER and batch > 1):
             dispatcher = ThreadDispatcher(executor, samples, check, batch, self._query_failed, in_flight, load.coalesce_delay_ns)
         else:

@@ -129,7 +129,8 @@ def decide(
         round_label: The operator's label for measuring the same plan again.
 
     Raises:
-        SuiteError: The bundle has no such variant; a server run without latency bound; a ready artefact that is not there.
+        SuiteError: The bundle has no such variant; a server run without latency bound; a ready artefact that is not there;
+            no core left to the worker.
     """
     grade = GRADES[suite.grade]
     if wish.precision != "vendor" and wish.precision not in bundle.variants:
@@ -166,7 +167,7 @@ def decide(
         },
         watchdog_s=suite.watchdog_s,
         cache=str(cache),
-        cores=tuple(core for core in cores if core not in host.free_cores) if host.free_cores else (),
+        cores=_cores(cores, host),
     )
     return replace(spec, run_id=run_id(spec))
 
@@ -214,14 +215,25 @@ def _load(wish: Wish, bundle: Bundle, grade: Grade) -> LoadSpec:
     )
 
 
+def _cores(cores: Sequence[int], host: HostFile) -> tuple[int, ...]:
+    """Return the logical CPUs the worker may use; none = all."""
+    if not host.free_cores:
+        return ()
+    left = tuple(core for core in cores if core not in host.free_cores)
+    if not left:
+        raise SuiteError(f"host file: free_cores: leaves none of the cores {', '.join(map(str, cores))} to the workers")
+    return left
+
+
 def _target(name: str, entry: TargetEntry, host: HostFile) -> TargetSpec:
     here = host.target.get(name)
+    python = here.python if here and here.python is not None else entry.python
     return TargetSpec(
         name=name,
         backend=entry.backend,
         device=(here.device if here and here.device else entry.device),
         entry="",
         options={**entry.options, **(here.options if here else {})},
-        python=(here.python if here and here.python is not None else entry.python),
+        python=str(Path(python).expanduser()) if python else "",
         env={**entry.env, **(here.env if here else {})},
     )

@@ -195,7 +195,8 @@ def complaint(error: Mapping[str, Any], data: Any, model: type[BaseModel]) -> st
     location = [
         part
         for part in error["loc"]
-        if not (isinstance(part, str) and part.startswith(("function-", "literal[", "constrained-", "float", "[key]")))
+        # pydantic's names for the members of a union, which are no keys.
+        if not (isinstance(part, str) and (part in ("float", "[key]") or part.startswith(("function-", "literal[", "constrained-"))))
     ]
     key = _written(location)
     if error["type"] == "extra_forbidden":

@@ -30,7 +30,9 @@ def calibration_digest(store: Path, system_id: str) -> str | None:
     """Return the digest of the latest readable calibration of a system, or ``None``."""
     for path in sorted((store / system_id / _FOLDER).glob("*.json"), reverse=True):
         try:
-            return str(json.loads(path.read_text(encoding="utf-8"))["digest"])
-        except (OSError, ValueError, KeyError):
+            digest = json.loads(path.read_text(encoding="utf-8"))["digest"]
+        except (OSError, ValueError, KeyError, TypeError):
             continue
+        if isinstance(digest, str):
+            return digest
     return None

@@ -23,7 +23,7 @@ from npubench.contract.bundle import Bundle
 from npubench.contract.runspec import Phase, RunSpec
 from npubench.errors import StoreError
 from npubench.measure.runner import OnEvent, Outcome, interpreter, run_worker
-from npubench.measure.trace import Trace, read_trace
+from npubench.measure.trace import Trace, read_arrays, read_trace
 from npubench.record.machine import Machine, device_rows
 from npubench.record.schema import (
     SCHEMA_VERSION,
@@ -50,6 +50,7 @@ def conduct(
     store: Store,
     machine: Machine,
     calibration: str | None,
+    declared: Mapping[str, str],
     on_event: OnEvent = lambda event: None,
 ) -> Record:
     """Carry out one run and publish its record, whatever came of it.
@@ -61,6 +62,7 @@ def conduct(
         store: Held for writing by the caller.
         machine: This host.
         calibration: The digest of this system's calibration, or ``None``.
+        declared: The operator's declaration of the system.
         on_event: Told of the worker's events, for progress.
 
     Raises:
@@ -76,13 +78,13 @@ def conduct(
         )
     observed = _observed(folder)
     try:
-        record = build_record(folder, spec, bundle, score, machine, outcome, observed, started_at, calibration)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        record = build_record(folder, spec, bundle, score, machine, outcome, observed, started_at, calibration, declared)
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
         # A plug-in shares the worker's process and may have spoilt what it wrote; the run is then failed, not lost.
         damage = f"the worker left a damaged account: {' '.join(str(error).split())[:500]}"
         kind = "harness" if outcome.kind == "finished" else outcome.kind
         spoilt = replace(outcome, kind=kind, reason=f"{outcome.reason}; {damage}" if outcome.reason else damage)
-        record = build_record(folder, spec, bundle, score, machine, spoilt, {}, started_at, calibration)
+        record = build_record(folder, spec, bundle, score, machine, spoilt, {}, started_at, calibration, declared)
     store.publish(folder, record)
     return record
 
@@ -97,6 +99,7 @@ def build_record(
     observed: Mapping[str, Any],
     started_at: str,
     calibration: str | None,
+    declared: Mapping[str, str],
 ) -> Record:
     """Make the record of what stands in ``folder``: a pure function of it and of the arguments."""
     status, reason, metrics, findings, energy = _verdict(folder, spec, bundle, score, machine, outcome, observed, calibration)
@@ -107,7 +110,7 @@ def build_record(
         status=status,
         reason=reason,
         spec=spec,
-        system=_system(machine, observed),
+        system=_system(machine, observed, declared),
         bundle=_bundle_reference(bundle, spec),
         artefact=None
         if artefact is None
@@ -159,9 +162,9 @@ def _verdict(
     try:
         trace = read_trace(folder / "trace.npz")
         kept = _arrays(folder / "accuracy.npz", len(bundle.outputs))
-        with np.load(folder / "checked.npz", allow_pickle=False) as stored:
-            sample = stored["sample"]
-            timed = [stored[str(n)] for n in range(len(bundle.outputs))] if len(sample) else []
+        stored = read_arrays(folder / "checked.npz")
+        sample = stored["sample"]
+        timed = [stored[str(n)] for n in range(len(bundle.outputs))] if len(sample) else []
     except (OSError, ValueError, KeyError) as error:
         return none("failed", f"the worker left a damaged trace: {error}")
     if not trace.samples:
@@ -219,7 +222,7 @@ def _energy(folder: Path, trace: Trace, observed: Mapping[str, Any], baseline_ns
     )
 
 
-def _system(machine: Machine, observed: Mapping[str, Any]) -> System:
+def _system(machine: Machine, observed: Mapping[str, Any], declared: Mapping[str, str]) -> System:
     return System(
         **machine._asdict(),
         device=device_rows(observed.get("device", {})),
@@ -228,6 +231,7 @@ def _system(machine: Machine, observed: Mapping[str, Any]) -> System:
         python=observed.get("python", ""),
         environment=observed.get("environment", {}),
         simulated=bool(observed.get("device", {}).get("simulated", False)),
+        declared=declared,
     )
 
 
@@ -268,5 +272,5 @@ def _observed(folder: Path) -> Mapping[str, Any]:
 
 
 def _arrays(path: Path, count: int) -> list[np.ndarray[Any, Any]]:
-    with np.load(path, allow_pickle=False) as stored:
-        return [stored[str(n)] for n in range(count)]
+    stored = read_arrays(path)
+    return [stored[str(n)] for n in range(count)]

@@ -77,6 +77,8 @@ class System(Part):
     """Environment variables that change how runtimes behave (OMP_*, ORT_*, CUDA_* …), as the worker saw them."""
     simulated: bool
     """True where the device is no hardware; such a run is never ranked."""
+    declared: Mapping[str, str]
+    """What the operator declares in the host file: serial numbers, cooling, power supply."""
 
 
 class BundleReference(Part):
@@ -235,7 +237,7 @@ class Record(Part):
     system: System
     """The host and the device."""
     bundle: BundleReference
-    """Which work was run."""
+    """The workload that was run, by its bundle."""
     artefact: ArtefactReference | None
     """What the backend made of the model; null where it came to none."""
     phases: tuple[PhaseTime, ...]

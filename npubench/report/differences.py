@@ -28,6 +28,7 @@ def system_rows(record: Record) -> dict[str, str]:
         "architecture": system.architecture,
         "governor": system.governor or MISSING,
         "virtualisation": system.virtualisation or MISSING,
+        **{f"declared:{key}": value for key, value in system.declared.items()},
     }
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npubench.contract import Done, Executor, Offload, Tensors
-from npubench.testing.faults import spoil, strike
+from npubench.testing.faults import FAULTS, spoil, strike
 from npubench.testing.graph import Graph
 from npubench.testing.laws import jitter_ns, service_time_ns
 from npubench.testing.meter import Account, Meter
@@ -150,8 +150,9 @@ class SimulatedExecutor(Executor):
             np.savez(self._options.truth, **{field.name: getattr(truth, field.name) for field in fields(Truth)})
 
     def _fault(self, index: int) -> str:
-        """Return the fault that request ``index`` suffers, or ""."""
-        return self._options.fault if index >= self._options.fault_after else ""
+        """Return the fault that request ``index`` suffers, or ""; those of load and close are no request's."""
+        fault = self._options.fault
+        return fault if index >= self._options.fault_after and FAULTS[fault].startswith("*") else ""
 
     def _accept(self, inputs: Tensors) -> _Request:
         """Take a slot of the device for a request and compute its outputs; the caller waits for its deadline."""

@@ -77,8 +77,9 @@ class SimulatedBackend(Backend):
         return Artefact(path=path, format="simulated", compiler=f"SIMULATED compiler {__version__}", notes=notes)
 
     def compile_key(self, device: Device, options: SimulatedOptions) -> str:
-        """Return the version: no option changes the artefact."""
-        return f"SIMULATED compiler {__version__}"
+        """Return the version: no option changes the artefact, but one has it refused, whatever was compiled before."""
+        refusing = " that refuses" if options.fault == "compile-refuses" else ""
+        return f"SIMULATED compiler {__version__}{refusing}"
 
     def load(self, artefact: Artefact, device: Device, options: SimulatedOptions) -> Executor:
         """Load the graph; one executor at a time holds a device."""

@@ -62,7 +62,7 @@ def run_suite(
         with steps.shown():
             for spec, bundle, score in waiting:
                 label = label_of(spec)
-                record = conduct(spec, bundle, score, store, machine, calibration, _follow(label, steps))
+                record = conduct(spec, bundle, score, store, machine, calibration, host.system, _follow(label, steps))
                 steps.step(_line(label, record))
                 good = good and record.status not in _BAD
     for name, why in ready.unusable.items():

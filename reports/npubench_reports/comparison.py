@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from npubench.analyze.estimate import Estimate
 from npubench.analyze.finding import Finding
 from npubench.report.page import Cell, ComparisonPage, Ratio, Row, Subject, Table
-from npubench_reports import numbers
+from npubench_reports import findings, numbers
 from npubench_reports.messages import Messages
+from npubench_reports.reasons import say
+from npubench_reports.said import Said, join, own
+from npubench_reports.titles import Title, short_titles
 
 #: Metrics in the order of the detail tables; others follow by name.
 METRICS = (
@@ -46,11 +49,14 @@ class Marker:
     number: int
     anchor: str
     finding: Finding
+    observed: Said
+    required: Said
+    advice: Said
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The accuracy of a run beside its bound; ``sign`` is empty where the page does not tell the direction."""
+    """The accuracy of a run beside its bound, or why there is none; ``sign`` is empty where the direction is not known."""
 
     value: str
     exact: str
@@ -58,6 +64,7 @@ class Gate:
     required: str
     sign: str
     missed: bool
+    why: Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +76,22 @@ class RatioView:
     confidence: str
     exact: str
     verdict: str
-    reason: str
+    reason: Said
 
 
 @dataclass(frozen=True, slots=True)
 class CellView:
-    """One cell: the subject's outcome as text, or ``cell`` is ``None`` where nothing was run."""
+    """One cell: the subject's outcome as text, or ``cell`` is ``None`` where nothing was run.
+
+    ``why`` says why the run is not valid or has no number, ``unbounded`` why the number has no interval.
+    """
 
     subject: Subject
     cell: Cell | None
     anchor: str
     headline: numbers.Figure | None
-    why: str
+    why: Said
+    unbounded: Said
     gate: Gate | None
     ratio: RatioView | None
     markers: tuple[Marker, ...]
@@ -88,10 +99,11 @@ class CellView:
 
 @dataclass(frozen=True, slots=True)
 class RowView:
-    """One workload's row."""
+    """One workload's row; ``title`` is the short one and ``about`` the rest of the whole."""
 
     row: Row
     title: str
+    about: str
     task: str
     gate: str
     operations: str
@@ -100,10 +112,14 @@ class RowView:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One figure of a detail table, or the letter of the note that says why there is none."""
+    """One figure of a detail table, and the letter of the note that says why it or its interval is missing.
+
+    ``count`` is how many observations an absent one would have stood on, where the note leaves that to it.
+    """
 
     figure: numbers.Figure | None
     note: str
+    count: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +128,7 @@ class DetailTable:
 
     metrics: tuple[str, ...]
     groups: tuple[tuple[RowView, tuple[tuple[CellView, tuple[Detail, ...]], ...]], ...]
-    notes: Mapping[str, str]
+    notes: Mapping[str, Said]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +210,8 @@ def rules(page: ComparisonPage) -> tuple[Rule, ...]:
 def tables(page: ComparisonPage, messages: Messages, numbered: Iterable[Rule]) -> tuple[TableView, ...]:
     """Make every scenario's table ready."""
     number = {rule.rule: rule.number for rule in numbered}
-    return tuple(_table(page, table, f"t{i}", messages, number) for i, table in enumerate(page.tables, start=1))
+    titles = short_titles(page, messages)
+    return tuple(_table(page, table, f"t{i}", messages, number, titles) for i, table in enumerate(page.tables, start=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +221,20 @@ class _Scope:
     messages: Messages
     number: Mapping[str, int]
     notes: Mapping[tuple[str, ...], str]
+    titles: Mapping[str, Title]
 
 
-def _table(page: ComparisonPage, table: Table, anchor: str, messages: Messages, number: Mapping[str, int]) -> TableView:
+def _table(
+    page: ComparisonPage,
+    table: Table,
+    anchor: str,
+    messages: Messages,
+    number: Mapping[str, int],
+    titles: Mapping[str, Title],
+) -> TableView:
     cells = [cell for row in table.rows for cell in row.cells]
     distinct = dict.fromkeys(_same(f) for cell in cells for f in cell.findings if f.severity == "note")
-    scope = _Scope(messages, number, {note: f"{anchor}n{i}" for i, note in enumerate(distinct, start=1)})
+    scope = _Scope(messages, number, {note: f"{anchor}n{i}" for i, note in enumerate(distinct, start=1)}, titles)
     rows = tuple(_row(page, row, f"{anchor}r{i}", scope) for i, row in enumerate(table.rows, start=1))
     reasons = {cell.unranked if cell.rank is None else "" for cell in cells}
     shared = reasons.pop() if len(reasons) == 1 else ""
@@ -253,24 +278,33 @@ def _row(page: ComparisonPage, row: Row, anchor: str, scope: _Scope) -> RowView:
         for i, subject in enumerate(page.subjects, start=1)
     )
     gate = messages.name("gate", row.gate_metric) if row.gate_metric else ""
-    return RowView(row, messages.of(row.title, row.workload), messages.of(row.task, ""), gate, operations, views)
+    title = scope.titles[row.workload]
+    return RowView(row, title.short, title.rest, messages.of(row.task, ""), gate, operations, views)
 
 
 def _cell(row: Row, subject: Subject, cell: Cell | None, anchor: str, scale: numbers.Scale, scope: _Scope) -> CellView:
     messages, number = scope.messages, scope.number
     if cell is None:
-        return CellView(subject, None, anchor, None, messages("cell.not-run"), None, None, ())
+        return CellView(subject, None, anchor, None, own(messages("cell.not-run")), Said(()), None, None, ())
     headline = numbers.figure(cell.headline, scale, messages.locale) if cell.headline is not None else None
-    why = cell.reason
-    if headline is None and cell.headline is not None and cell.headline.reason:
-        why = " · ".join(dict.fromkeys(part for part in (cell.reason, cell.headline.reason) if part))
+    lacking = (cell.headline.reason or "") if cell.headline is not None else ""
+    reasons = [findings.why(cell.reason, cell.findings, messages)] if cell.reason else []
+    if headline is None and lacking and lacking not in cell.reason:
+        reasons.append(say(lacking, messages))
+    unbounded = say(lacking, messages) if headline is not None and not headline.interval and lacking else Said(())
     ordered = sorted(cell.findings, key=lambda f: (SEVERITIES.index(f.severity), number[f.rule]))
     places = (scope.notes[_same(f)] if f.severity == "note" else f"{anchor}f{i}" for i, f in enumerate(ordered, start=1))
     # Two alike notes of one run would stand in one place: one marker is enough.
     found = dict(zip(places, ordered, strict=True))
-    markers = tuple(Marker(number[f.rule], place, f) for place, f in found.items())
-    ratio = _ratio(cell.ratio, messages) if cell.ratio is not None else None
-    return CellView(subject, cell, anchor, headline, why, _gate(row, cell, messages), ratio, markers)
+    markers = tuple(_marker(number[f.rule], place, f, messages) for place, f in found.items())
+    ratio = _ratio(cell.ratio, lacking, messages) if cell.ratio is not None else None
+    gate = _gate(row, cell, messages)
+    return CellView(subject, cell, anchor, headline, join(reasons, " · "), unbounded, gate, ratio, markers)
+
+
+def _marker(number: int, place: str, finding: Finding, messages: Messages) -> Marker:
+    observed, required = findings.observed(finding, messages), findings.required(finding, messages)
+    return Marker(number, place, finding, observed, required, findings.advice(finding, messages))
 
 
 def _gate(row: Row, cell: Cell, messages: Messages) -> Gate | None:
@@ -288,10 +322,12 @@ def _gate(row: Row, cell: Cell, messages: Messages) -> Gate | None:
         required="" if required is None else numbers.setting(required, unit, messages.locale).text,
         sign=sign,
         missed=missed,
+        why=say(cell.accuracy.reason, messages) if value is None and cell.accuracy.reason else Said(()),
     )
 
 
-def _ratio(ratio: Ratio, messages: Messages) -> RatioView:
+def _ratio(ratio: Ratio, said: str, messages: Messages) -> RatioView:
+    """Word a ratio; a reason that the cell has ``said`` already is not said again."""
     estimate = Estimate(value=ratio.value, unit="", low=ratio.low, high=ratio.high, confidence=ratio.confidence)
     shown = numbers.figure(estimate, numbers.Scale(1.0, ""), messages.locale)
     exact = f"{shown.exact}; p = {numbers.plain(ratio.p_value)}" if shown and ratio.p_value is not None else ""
@@ -301,21 +337,33 @@ def _ratio(ratio: Ratio, messages: Messages) -> RatioView:
         confidence=shown.confidence if shown else "",
         exact=exact or (shown.exact if shown else ""),
         verdict=ratio.verdict,
-        reason=ratio.reason,
+        reason=_incomparable(ratio.reason, messages) if ratio.reason and ratio.reason != said else Said(()),
     )
+
+
+def _incomparable(reason: str, messages: Messages) -> Said:
+    key = f"incomparable.{reason}"
+    return own(messages(key)) if messages.has(key) else say(reason, messages)
 
 
 def _details(rows: Sequence[RowView], messages: Messages) -> DetailTable:
     cells = [view.cell for row in rows for view in row.cells if view.cell is not None]
     names = {name for cell in cells for name in cell.details}
     metrics = (*(m for m in METRICS if m in names), *sorted(names.difference(METRICS)))
-    letters: dict[str, str] = {}
+    letters: dict[Said, str] = {}
 
     def detail(cell: Cell, metric: str, scales: Mapping[str, numbers.Scale]) -> Detail:
         estimate = cell.details.get(metric)
         shown = None if estimate is None else numbers.figure(estimate, scales[estimate.unit], messages.locale)
-        reason = messages("cell.not-measured") if estimate is None else estimate.reason or messages("cell.no-reason")
-        return Detail(shown, "" if shown else letters.setdefault(reason, _letter(len(letters))))
+        reason, count = own(messages("cell.not-measured" if estimate is None else "cell.no-reason")), ""
+        if estimate is not None and estimate.reason:
+            reason = say(estimate.reason, messages, brief=True)
+            # What the short sentence leaves out is how much the run had.
+            if estimate.n is not None and reason != say(estimate.reason, messages):
+                count = numbers.count(estimate.n, messages.locale)
+        elif shown is not None:
+            return Detail(shown, "", "")
+        return Detail(shown, letters.setdefault(reason, _letter(len(letters))), count)
 
     groups = []
     for row in rows:

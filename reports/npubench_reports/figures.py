@@ -6,13 +6,14 @@ Decides which runs are drawn and how each is worded; where things stand on the p
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from npubench.report.page import ComparisonPage, Distribution
 from npubench_reports import charts, numbers
 from npubench_reports.comparison import CellView, RowView, TableView
 from npubench_reports.messages import Messages
+from npubench_reports.titles import Title, short_titles
 
 #: Quantiles of the data tables under latency curves, where a curve has them.
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
@@ -20,20 +21,24 @@ QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One workload's plot, with what a reader who cannot see it is told."""
+    """One workload's plot, with what a reader who cannot see it is told; ``absent`` says who is not drawn and why."""
 
     anchor: str
     title: str
     description: str
     unit: str
     remark: str
+    absent: str
     bars: charts.BarPanel | None = None
     curves: charts.CurvePanel | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """The plots of one scenario; ``columns`` and ``lines`` are the same numbers as a table (title, subject, values …)."""
+    """The plots of one scenario; ``columns`` and ``lines`` are the same numbers as a table (title, subject, values …).
+
+    ``subjects`` are the keys of those that are drawn in any of them.
+    """
 
     anchor: str
     kind: str
@@ -42,6 +47,7 @@ class Figure:
     panels: tuple[Panel, ...]
     columns: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]
+    subjects: frozenset[str]
 
 
 def figures(
@@ -50,13 +56,15 @@ def figures(
     """Return bars for every scenario that is judged by a rate, then latency curves for every scenario that has them."""
     rates = [t for t in tables if t.table.higher_is_better and any(c.headline for r in t.rows for c in r.cells)]
     drawn = [_bars(table, appearance, messages) for table in rates]
-    by_scenario: dict[str, list[Distribution]] = {}
+    by_scenario: dict[str, list[Distribution]] = {table.table.scenario: [] for table in tables}
     for distribution in page.distributions:
         if any(curve.latency_ns for curve in distribution.curves):
             by_scenario.setdefault(distribution.scenario, []).append(distribution)
-    labels = {s.key: s.label for s in page.subjects}
-    for i, (scenario, group) in enumerate(by_scenario.items(), start=1):
-        drawn.append(_curves(scenario, group, f"q{i}", labels, appearance, messages))
+    views = {(table.table.scenario, row.row.workload): row for table in tables for row in table.rows}
+    titles = short_titles(page, messages)
+    for i, (scenario, group) in enumerate(((s, g) for s, g in by_scenario.items() if g), start=1):
+        rows = [views.get((scenario, distribution.workload)) for distribution in group]
+        drawn.append(_curves(page, scenario, list(zip(group, rows, strict=True)), f"q{i}", titles, appearance, messages))
     return tuple(drawn)
 
 
@@ -81,34 +89,47 @@ def _words(view: CellView, messages: Messages) -> str:
 
 def _bars(view: TableView, appearance: Mapping[str, charts.Look], messages: Messages) -> Figure:
     panels, lines = [], []
+    drawn: set[str] = set()
     for i, row in enumerate(view.rows, start=1):
         shown = next((c.headline.unit for c in row.cells if c.headline), view.table.unit)
         estimates = {c.subject.key: c.cell.headline for c in row.cells if c.cell is not None and c.headline}
         scale = numbers.scale_for((e.value for e in estimates.values() if e), view.table.unit)
-        inputs = []
-        for cell in row.cells:
-            estimate = estimates.get(cell.subject.key)
-            inputs.append(
-                charts.BarInput(
-                    label=cell.subject.label,
-                    words=_words(cell, messages),
-                    look=appearance[cell.subject.key],
-                    state=state(cell),
-                    value=estimate.value if estimate else None,
-                    low=estimate.low if estimate else None,
-                    high=estimate.high if estimate else None,
-                )
+        inputs = [
+            charts.BarInput(
+                label=cell.subject.label,
+                words=_words(cell, messages),
+                look=appearance[cell.subject.key],
+                state=state(cell),
+                value=estimate.value,
+                low=estimate.low,
+                high=estimate.high,
             )
-            lines.append((row.title, cell.subject.label, *_bar_values(cell, messages)))
+            for cell in row.cells
+            if (estimate := estimates.get(cell.subject.key)) is not None
+        ]
+        lines += [(row.title, cell.subject.label, *_bar_values(cell, messages)) for cell in row.cells]
+        drawn |= estimates.keys()
         unit = messages.name("unit", shown)
         description = messages("figure.bars.description", unit=unit, rows=_spoken(row, messages))
-        panel = charts.bars(inputs, scale, messages.locale)
-        panels.append(Panel(f"{view.anchor}b{i}", row.title, description, unit, unit, bars=panel))
+        panel = charts.bars(inputs, scale, messages.locale) if inputs else None
+        absent = _absent(row, estimates, messages)
+        panels.append(Panel(f"{view.anchor}b{i}", row.title, description, unit, unit if panel else "", absent, bars=panel))
     columns = ("table.value", "table.interval", "table.unit", "table.status")
     metric = view.table.headline
-    return Figure(
-        f"{view.anchor}b", "bars", view.table.scenario, metric, tuple(panels), tuple(map(messages, columns)), tuple(lines)
-    )
+    heads = tuple(map(messages, columns))
+    return Figure(f"{view.anchor}b", "bars", view.table.scenario, metric, tuple(panels), heads, tuple(lines), frozenset(drawn))
+
+
+def _absent(row: RowView | None, drawn: Collection[str], messages: Messages) -> str:
+    """Say which subjects are not in a plot, by what became of their runs."""
+    found: dict[str, list[str]] = {}
+    for view in row.cells if row is not None else ():
+        if view.subject.key not in drawn:
+            ran = messages("figure.no-value") if view.cell and view.cell.status == "ok" else ""
+            status = str(view.why) if view.cell is None else ran or messages.name("status", view.cell.status)
+            found.setdefault(status, []).append(view.subject.label)
+    named = "; ".join(f"{status}: {', '.join(labels)}" for status, labels in found.items())
+    return messages("figure.absent", subjects=named) if named else ""
 
 
 def _bar_values(view: CellView, messages: Messages) -> tuple[str, ...]:
@@ -130,17 +151,20 @@ def _spoken(row: RowView, messages: Messages) -> str:
 
 
 def _curves(
+    page: ComparisonPage,
     scenario: str,
-    group: Sequence[Distribution],
+    group: Sequence[tuple[Distribution, RowView | None]],
     anchor: str,
-    labels: Mapping[str, str],
+    titles: Mapping[str, Title],
     appearance: Mapping[str, charts.Look],
     messages: Messages,
 ) -> Figure:
-    wished = [q for q in QUANTILES if any(_at(c.quantiles, c.latency_ns, q) is not None for d in group for c in d.curves)]
+    wished = [q for q in QUANTILES if any(_at(c.quantiles, c.latency_ns, q) is not None for d, _ in group for c in d.curves)]
     panels, lines = [], []
-    for i, distribution in enumerate(group, start=1):
-        title = messages.of(distribution.title, distribution.workload)
+    drawn: set[str] = set()
+    labels = {s.key: s.label for s in page.subjects}
+    for i, (distribution, row) in enumerate(group, start=1):
+        title = titles[distribution.workload].short
         bound = distribution.bound_ns
         # One unit for axis, bound and table of a workload, by its median latencies.
         middles = [_at(c.quantiles, c.latency_ns, 0.5) or (c.latency_ns or (None,))[0] for c in distribution.curves]
@@ -161,9 +185,12 @@ def _curves(
         description = messages("figure.curves.description", rows="; ".join([*spoken, *filter(None, [limit])]))
         panel = charts.curves(distribution.curves, bound, appearance, scale, messages.locale, messages("figure.slowest"))
         remark = messages("figure.beyond", bound=limit) if panel.beyond else limit
-        panels.append(Panel(f"{anchor}d{i}", title, description, unit, remark, curves=panel))
+        there = {curve.subject for curve in distribution.curves if curve.latency_ns}
+        drawn |= there
+        absent = _absent(row, there, messages)
+        panels.append(Panel(f"{anchor}d{i}", title, description, unit, remark, absent, curves=panel))
     columns = tuple(_quantile(q, messages) for q in wished)
-    return Figure(anchor, "curves", scenario, "latency", tuple(panels), columns, tuple(lines))
+    return Figure(anchor, "curves", scenario, "latency", tuple(panels), columns, tuple(lines), frozenset(drawn))
 
 
 def _at(quantiles: Sequence[float], latencies: Sequence[float], quantile: float) -> float | None:

@@ -16,8 +16,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from npubench.report.page import ComparisonPage
-from npubench_reports import charts, comparison, figures, numbers
+from npubench_reports import charts, comparison, figures, numbers, titles
 from npubench_reports.messages import load
+from npubench_reports.reasons import say
 
 #: From this many subjects on, tables want the long side of the paper.
 WIDE = 5
@@ -54,6 +55,8 @@ def render(page: ComparisonPage, *, language: str = "ko") -> str:
         tables=tables,
         figures=figures.figures(page, tables, appearance, messages),
         looks=appearance,
+        say=lambda text: say(text, messages),
+        missing=titles.missing(page, messages),
         wide=len(page.subjects) >= WIDE,
         few=len(page.subjects) <= FEW,
         fold=FOLD,

@@ -53,6 +53,10 @@ class Messages:
         kind, colon, rest = what.partition(":")
         if not colon or not self.has(f"difference.{kind}:"):
             return self.name("difference", what)
+        # Batch and requests in flight differ from load to load: "doc-orientation single-stream".
+        workload, _, scenario = rest.rpartition(" ")
+        if workload and self.has(f"scenario.{scenario}"):
+            rest = f"{workload} · {self.name('scenario', scenario)}"
         return self(f"difference.{kind}:", name=self.name(kind, rest))
 
 

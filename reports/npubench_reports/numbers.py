@@ -121,6 +121,20 @@ def percent(share: float, locale: Locale) -> str:
     return format_percent(share, format="#,##0.###%", locale=locale)
 
 
+def change(share: float, locale: Locale) -> str:
+    """Return a relative change as a percentage with its sign, such as 0.1442 → +14.4%."""
+    return format_percent(share, format="+#,##0.0%;-#,##0.0%", locale=locale)
+
+
+def number(value: float, locale: Locale) -> str:
+    """Return a number in running text: whole ones whole, others with five significant digits at most."""
+    if not math.isfinite(value):
+        return "∞" if value > 0 else str(value)
+    whole = value.is_integer() and abs(value) < 1e15
+    shown = Decimal(int(value)) if whole else Decimal(f"{value:.5g}")
+    return format_decimal(shown, format="#,##0.############", locale=locale)
+
+
 def count(value: int, locale: Locale) -> str:
     """Return a whole number with the locale's separators."""
     return format_decimal(value, locale=locale)

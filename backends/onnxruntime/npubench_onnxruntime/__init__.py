@@ -15,7 +15,19 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from npubench.contract import Artefact, Availability, Backend, Device, Executor, Offload, Rung, Tensors, TensorSpec
+from npubench.contract import (
+    Artefact,
+    Availability,
+    Backend,
+    Device,
+    Executor,
+    Model,
+    Offload,
+    Rung,
+    Support,
+    Tensors,
+    TensorSpec,
+)
 
 _CPU = "CPUExecutionProvider"
 _SUFFIX = "ExecutionProvider"
@@ -84,6 +96,12 @@ class OnnxRuntimeBackend(Backend):
             Device(name=p.removesuffix(_SUFFIX).lower(), kind=p, details={"build": str(ort.get_device())}) for p in providers
         )
         return Availability(Rung.READY, versions=versions, devices=devices)
+
+    def supports(self, model: Model, device: Device) -> Support:
+        """Say that ORT runs what it is given: it has no quantiser of its own for the precision ``vendor``."""
+        if model.precision == "vendor":
+            return Support(False, "ONNX Runtime has no quantiser of its own; int8 is the variant made with its tools")
+        return Support(True)
 
     def load(self, artefact: Artefact, device: Device, options: SessionOptions) -> Executor:
         """Open a session on one provider."""

@@ -1,0 +1,172 @@
+"""The kernel's English sentences recognised, so that a reader has them in his own language.
+
+One table: a message key and the sentence as a pattern, whose groups the catalogue's template fills in. What is not
+recognised, such as a newer harness's words or a vendor's, stays as the record has it. ``tests/reports/test_reasons.py``
+has the kernel make every one of these sentences, so that a changed one is noticed.
+"""
+
+from __future__ import annotations
+
+import re
+
+from npubench_reports.messages import Messages
+from npubench_reports.said import Said, compose, verbatim
+
+#: A number as Python writes it.
+_N = r"[-+]?(?:\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|inf)"
+
+#: ``backend:device on workload: `` stands before what befell a worker; a page says both beside every run.
+_NAMED = re.compile(r"[^\s:]+:\S[^\n]{0,120}? on \S+: ")
+
+#: Key → sentence; ``<name>`` is a number, ``<name*>`` any words, ``<name.>`` one word. The first that fits is taken.
+_SENTENCES: tuple[tuple[str, str], ...] = (
+    # analyze/certified, analyze/intervals
+    ("too-few-queries", "p<percentile> needs <needed> queries, the run has <has>"),
+    ("nothing-completed", "nothing completed in the window"),
+    ("few-completions", "no interval: needs <needed> completions in the window, there are too few"),
+    ("few-repeats", "no interval: needs <needed> repeats, there is <has>"),
+    ("few-values", "no interval: needs <needed> values, there are <has>"),
+    ("identical-repeats", "no interval: repeats are identical"),
+    ("no-interval", "no interval"),
+    ("no-repeat", "no repeat has a value"),
+    ("absent-in-repeats", "absent in some repeats"),
+    ("no-values", "one of the two has no values"),
+    ("zero-denominator", "the denominator is not above 0"),
+    # analyze/energy, analyze/readings, analyze/outputs
+    ("counter-back", "the counter went back by <by> µJ and is not said to wrap"),
+    ("counter-stands", "the counter does not move"),
+    ("empty-window", "the window is empty"),
+    ("silent-sensor", "the sensor gave no value in the window"),
+    ("slow-sensor", "the sensor changes every <period> ms: needs a window of <needed> s, it has <has> s"),
+    ("coverage", "readings cover <has>% of the window, needs <needed>%"),
+    ("no-baseline", "no idle baseline"),
+    ("not-a-number", "<metric.> of these outputs is not a number"),
+    # record/conduct
+    ("twice-damaged", "<first*>; the worker left a damaged account: <words*>"),
+    ("damaged-account", "the worker left a damaged account: <words*>"),
+    ("damaged-trace", "the worker left a damaged trace: <words*>"),
+    ("nothing-sampled", "no sample completed in the window"),
+    (
+        "canary",
+        "outputs under load differ from the accuracy phase's for the same samples: relative distance <distance>, "
+        "allowed <allowed>, over <checked> checked samples",
+    ),
+    # measure/runner
+    ("deadline", "phase <phase.> took longer than its deadline of <seconds> s; killed"),
+    ("hung", "hung in phase <phase.>: no sample completed for <seconds> s; killed"),
+    ("killed", "the worker was killed by <signal.> in phase <phase.>"),
+    ("exited", "the worker exited with code <code.> in phase <phase.> before it had finished"),
+    ("not-started", "target '<target*>': python '<path*>' cannot be started: <words*>"),
+    # measure/worker, contract/bundle, contract/options
+    ("unsupported", "unsupported: <words*>"),
+    ("rate-hopeless", "no server rate meets the latency bound of <bound> ms; even a single query takes longer"),
+    ("harness", "npubench, phase <phase.>: <words*>"),
+    ("other-bundle", "<path*>: wrong digest <digest.>, the plan has <planned.>"),
+    ("bundle", "<words*>; run 'npubench workloads prepare<force*>'"),
+    ("options", "target '<target*>': options<words*>"),
+    # measure/plugin
+    ("plugin-import", "backend '<backend*>' (<entry*>) cannot be imported: <words*>"),
+    ("plugin-class", "backend '<backend*>' (<entry*>) is not a subclass of npubench.contract.Backend"),
+    ("plugin-contract", "backend '<backend*>' is written for contract <contract.>, this npubench has <own.>"),
+    ("plugin-constructor", "backend '<backend*>': its constructor raises <words*>"),
+    ("plugin-not-ready", "backend '<backend*>' is not ready (<rung.>): <words*>"),
+    ("plugin-no-device", "backend '<backend*>' has no device '<device*>'<hint*>"),
+    # measure/check, measure/binding, measure/dispatch
+    ("output-not-finite", "output '<output*>' has <count> NaN or Inf of <of> values"),
+    ("output-undeclared", "output '<output*>' is returned but not declared; declared are: <words*>"),
+    ("output-left-out", "output '<output*>' is left out; returned are: <words*>"),
+    ("output-dtype", "output '<output*>' has dtype <has*>, declared is <declared*>"),
+    ("output-shape", "output '<output*>' has shape <has*>, declared is <declared*>"),
+    ("output-type", "output '<output*>' is <type.>, not a numpy array"),
+    ("outputs-type", "execute returned <type.>, not a mapping of tensors by name"),
+    ("tensor-count", "the executor has <has> <what:inputs|outputs> <names*>, the workload <wanted> <wishes*>"),
+    ("tensor-names", "two of the executor's <what:inputs|outputs> <names*> have one name; the workload's are <wishes*>"),
+    ("tensor-shape", "<what:input|output> '<tensor*>': the workload has shape <wanted*>, the executor <has*>"),
+    ("done-twice", "submit called done twice for one request"),
+    ("done-empty", "<class*>submit called done with neither outputs nor an error"),
+    ("over-issued", "harness: <issued> samples issued, <planned> planned"),
+    # analyze/validity, record/machine, measure/process
+    ("no-account", "the runtime cannot tell which operators ran on the device"),
+    ("an-account", "an account of the operators by the runtime"),
+    ("all-on-device", "all operators on the device"),
+    ("certified-tail", "a certified tail percentile"),
+    ("within-supervised", "the worker's window within the supervisor's"),
+    ("slack-unknown", "timer slack is not known"),
+    ("slack", "1 ns"),
+    ("governor", "performance"),
+    ("bare-metal", "bare metal for official figures"),
+    ("uncalibrated", "this system has no calibration"),
+    ("calibrate", "npubench calibrate, once a system"),
+    ("nothing-left", "nothing left"),
+    ("threads-left", "<count> threads"),
+    ("children-left", "<count> child processes"),
+    ("open-left", "open <device.>"),
+    ("simulated", "SIMULATED: the device is no hardware"),
+    ("hardware", "hardware"),
+    ("generated-inputs", "inputs are generated from a seed"),
+    ("real-samples", "real samples with labels for an accuracy claim"),
+    ("unknown-hypervisor", "unknown hypervisor"),
+    # How a gate's bound comes about: plan/workload, plan/usermodel, the manifests
+    ("rule-share", "<metric.> at least <share> of what the FP32 model reaches on the CPU reference"),
+    ("rule-inverse", "<metric.> at most 1/<share> of what the FP32 model reaches on the CPU reference"),
+    ("rule-exact", "every value of every sample exactly the result of integer arithmetic"),
+    (
+        "rule-agreement",
+        "top-1 agreement with the FP32 CPU reference at least <least>, "
+        "over samples whose first class it holds 50 % more probable than the second",
+    ),
+    (
+        "rule-cosine",
+        "mean cosine between logits and the FP32 CPU reference's, both less the reference's mean over samples, at least <least>",
+    ),
+    (
+        "rule-fidelity",
+        "fidelity at least <least>: in every sample and output, 1 - relative L2 error to the FP32 model on the CPU reference",
+    ),
+    ("rule-least", r"<metric.> at least <least><unit: \S+|>"),
+    ("rule-most", r"<metric.> at most <most><unit: \S+|>"),
+)
+
+#: What a plug-in raised; only behind the name of the run, where nothing but a plug-in speaks.
+_PLUGIN: tuple[tuple[str, str], ...] = (
+    ("call", "<call:compile|supports|load|offload|close>: <words*>"),
+    ("raised", "<words*>"),
+)
+
+#: Groups that may be empty.
+_OPTIONAL = frozenset({"hint", "force", "class"})
+
+
+def _pattern(sentence: str) -> re.Pattern[str]:
+    """Compile a sentence of the table."""
+    compiled = ""
+    for literal, name, words in re.findall(r"([^<]*)(?:<(\w+)([^>]*)>)?", sentence):
+        compiled += re.escape(literal)
+        if name:
+            kind = {"": _N, ".": r"\S+?", "*": ".*?" if name in _OPTIONAL else ".+?"}.get(words, words.removeprefix(":"))
+            compiled += f"(?P<{name}>{kind})"
+    return re.compile(compiled, re.DOTALL)
+
+
+TABLE: tuple[tuple[str, re.Pattern[str]], ...] = tuple((key, _pattern(sentence)) for key, sentence in _SENTENCES)
+PLUGIN: tuple[tuple[str, re.Pattern[str]], ...] = tuple((key, _pattern(sentence)) for key, sentence in _PLUGIN)
+
+
+def say(text: str, messages: Messages, *, brief: bool = False) -> Said:
+    """Return a record's sentence in the reader's language, or as it stands where it is not one of the kernel's.
+
+    Args:
+        text: As the record has it.
+        messages: The language.
+        brief: Leave out what differs from run to run, where there is a text for that.
+    """
+    named = _NAMED.match(text)
+    rest = text[named.end() :] if named else text
+    for key, pattern in (*TABLE, *(PLUGIN if named else ())):
+        found = pattern.fullmatch(rest)
+        if found is not None:
+            whole = f"reason.{key}"
+            short = f"{whole}.brief"
+            chosen = short if brief and messages.has(short) else whole
+            return compose(messages, chosen, found.groupdict(""), lambda nested: say(nested, messages))
+    return verbatim(text)

@@ -1,0 +1,108 @@
+"""Readings become one energy figure a counter or gauge: counters first, damaged files none, no figure guessed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from npubench.analyze.readings import account_energy
+
+SECOND = 1_000_000_000
+START, END = 10 * SECOND, 20 * SECOND
+IDLE = (4 * SECOND, 9 * SECOND)
+TIMES = np.arange(0, 25 * SECOND, SECOND // 50)
+
+
+def sensor(name: str, kind: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "domain": "card", "update_period_ns": SECOND // 50, "quantum": 1, "wraps_at": None, **more}
+
+
+def milliwatts() -> np.ndarray[Any, Any]:
+    """40 W in the window, 10 W outside."""
+    return np.where((TIMES >= START) & (TIMES <= END), 40_000, 10_000)
+
+
+def microjoules() -> np.ndarray[Any, Any]:
+    steps = milliwatts()[1:] * np.diff(TIMES) // 10**6
+    return np.concatenate(([0], np.cumsum(steps)))
+
+
+def write(path: Path, *tracks: tuple[dict[str, Any], np.ndarray[Any, Any]], **more: Any) -> Path:
+    columns: dict[str, Any] = {"header": np.frombuffer(json.dumps([header for header, _ in tracks]).encode(), np.uint8)}
+    for n, (_, values) in enumerate(tracks):
+        columns |= {f"{n}_times_ns": TIMES, f"{n}_values": values, f"{n}_valid": np.ones(TIMES.size, bool)}
+    np.savez(path, **{**columns, **more})
+    return path
+
+
+def test_counter_and_gauge_tell_the_same_and_the_counter_comes_first(tmp_path: Path) -> None:
+    path = write(tmp_path / "readings.npz", (sensor("gauge", "power"), milliwatts()), (sensor("meter", "energy", domain="chip"), microjoules()))
+    counter, gauge = account_energy(path, START, END, IDLE)
+    assert (counter.sensor, counter.domain, counter.evidence) == ("meter", "chip", "device energy counter")
+    assert (gauge.sensor, gauge.domain, gauge.evidence) == ("gauge", "card", "device power gauge")
+    for found in (counter, gauge):
+        assert found.joules.value == pytest.approx(400.0, rel=0.01)
+        assert found.idle_watts.value == pytest.approx(10.0, rel=0.01)
+        assert found.joules.unit == "J"
+        assert found.readings == pytest.approx(500, abs=2)
+        assert found.update_period_ns == SECOND // 50
+
+
+def test_other_sensors_give_no_energy(tmp_path: Path) -> None:
+    path = write(tmp_path / "readings.npz", (sensor("heat", "temperature"), milliwatts()), (sensor("gauge", "power"), milliwatts()))
+    assert [found.sensor for found in account_energy(path, START, END, IDLE)] == ["gauge"]
+
+
+def test_without_a_baseline_there_is_no_idle_power(tmp_path: Path) -> None:
+    (found,) = account_energy(write(tmp_path / "readings.npz", (sensor("g", "power"), milliwatts())), START, END, None)
+    assert (found.idle_watts.value, found.idle_watts.reason) == (None, "no idle baseline")
+    assert found.joules.value is not None
+
+
+def test_a_counter_that_wraps_goes_on(tmp_path: Path) -> None:
+    top = 300_000_000
+    path = write(tmp_path / "readings.npz", (sensor("meter", "energy", wraps_at=top), microjoules() % top))
+    (found,) = account_energy(path, START, END, None)
+    assert found.joules.value == pytest.approx(400.0, rel=0.01)
+
+
+def test_a_window_too_short_for_the_sensor_has_no_figure_but_a_reason(tmp_path: Path) -> None:
+    path = write(tmp_path / "readings.npz", (sensor("g", "power", update_period_ns=SECOND), milliwatts()))
+    (found,) = account_energy(path, START, END, None)
+    assert found.joules.value is None
+    assert found.joules.reason
+
+
+def test_readings_without_a_value_are_no_zeros(tmp_path: Path) -> None:
+    values, valid = milliwatts(), np.ones(TIMES.size, bool)
+    values[600:610], valid[600:610] = 0, False
+    (found,) = account_energy(write(tmp_path / "r.npz", (sensor("g", "power"), values), **{"0_valid": valid}), START, END, None)
+    assert found.joules.value is None or found.joules.value == pytest.approx(400.0, rel=0.05)
+
+
+def test_no_readings_are_no_energy(tmp_path: Path) -> None:
+    assert account_energy(tmp_path / "readings.npz", START, END, IDLE) == ()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"nonsense", b'{"header": 1}'])
+def test_damaged_readings_are_no_energy(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "readings.npz").write_bytes(content)
+    assert account_energy(tmp_path / "readings.npz", START, END, IDLE) == ()
+
+
+def test_truncated_readings_are_no_energy(tmp_path: Path) -> None:
+    path = write(tmp_path / "readings.npz", (sensor("g", "power"), milliwatts()))
+    content = path.read_bytes()
+    for share in (0.2, 0.5, 0.9, 0.99):
+        path.write_bytes(content[: int(len(content) * share)])
+        assert account_energy(path, START, END, IDLE) == ()
+
+
+@pytest.mark.parametrize("header", [{}, [{}], [{"name": "g"}], 3, ["g"]])
+def test_a_damaged_header_is_no_energy(tmp_path: Path, header: Any) -> None:
+    path = write(tmp_path / "r.npz", (sensor("g", "power"), milliwatts()), header=np.frombuffer(json.dumps(header).encode(), np.uint8))
+    assert account_energy(path, START, END, IDLE) == ()
