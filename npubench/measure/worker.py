@@ -16,82 +16,28 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import distributions, version
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from npubench.contract.artefact import Unsupported
 from npubench.contract.availability import Availability, Device
-from npubench.contract.backend import Backend, Executor, Tensors, submits
-from npubench.contract.bundle import Bundle, BundleError, keep_output, read_bundle
+from npubench.contract.backend import Backend, Executor, submits
+from npubench.contract.bundle import Bundle, BundleError, read_bundle
 from npubench.contract.options import OptionError, parse_options
-from npubench.contract.runspec import LoadSpec, Phase, RunSpec, Scenario, from_plain
+from npubench.contract.runspec import Phase, RunSpec, Scenario, from_plain
 from npubench.measure import artefacts, process
-from npubench.measure.binding import Binding, BindingError, bind, from_executor
+from npubench.measure.binding import Binding, BindingError, bind
 from npubench.measure.check import OutputCheck
 from npubench.measure.dispatch import Dispatcher, InlineDispatcher, Sink, SubmitDispatcher, ThreadDispatcher
 from npubench.measure.events import Reporter, is_full, words
-from npubench.measure.loadgen import Pace, Window, choose_rows, run_window, with_seed
+from npubench.measure.kept import write_accuracy, write_checked
+from npubench.measure.observed import Observed
 from npubench.measure.plugin import PluginError, distribution_of, find_device, load_backend, probe
 from npubench.measure.samples import SampleSet
-from npubench.measure.search import (
-    MOST_CERTIFICATIONS,
-    Step,
-    find_rate,
-    looks_good,
-    meets_bound,
-    outstanding_queries,
-    percentile_ns,
-    step_back,
-)
-from npubench.measure.trace import Columns, write_trace
-
-#: Seeds move by these, so that no window repeats the arrivals of another.
-_WARM_UP_SEEDS, _SEARCH_SEEDS, _CERTIFY_SEEDS = 101, 1001, 5001
-
-#: The search may take as long as this many measured windows, and ten seconds.
-_SEARCH_WINDOWS = 3
-
-#: Environment variables that change how runtimes behave, by prefix.
-_TELLING = (
-    "OMP_",
-    "MKL_",
-    "OPENBLAS_",
-    "KMP_",
-    "ORT_",
-    "CUDA_",
-    "TF_",
-    "NVIDIA_",
-    "RBLN_",
-    "FURIOSA_",
-    "MBLT_",
-    "LD_PRELOAD",
-    "MALLOC_",
-)
-
-
-@dataclass(slots=True)
-class Observed:
-    """What the worker found out, as it will stand in ``worker.json``."""
-
-    phases: list[dict[str, Any]] = field(default_factory=list)
-    settings: dict[str, Any] = field(default_factory=dict)
-    device: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-    plugin: dict[str, str] = field(default_factory=dict)
-    artefact: dict[str, Any] = field(default_factory=dict)
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    exclusions: list[str] = field(default_factory=list)
-    residue: list[str] = field(default_factory=list)
-    notes: dict[str, str] = field(default_factory=dict)
-    cpu: dict[str, float] = field(default_factory=dict)
-    python: str = ""
-    packages: dict[str, str] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
-    loadgen: str = ""
+from npubench.measure.search import Step
+from npubench.measure.trace import write_trace
+from npubench.measure.windows import Windows
 
 
 class Worker:
@@ -121,26 +67,26 @@ class Worker:
         threads_before = len(os.listdir("/proc/self/task"))  # noqa: PTH208
         with self._phase(Phase.LOAD_EXECUTOR):
             executor = self._load_executor(backend, compiled, device, options)
-            load, dispatcher, samples, outputs = self._connect(executor, bundle)
+            windows, outputs = self._connect(executor, bundle)
         with self._phase(Phase.ACCURACY):
-            kept, pace = self._accuracy(dispatcher, samples, bundle, outputs, load)
-            _savez(self.folder / "accuracy.npz", {str(n): values for n, values in enumerate(kept)})
+            write_accuracy(windows.accuracy(), outputs, bundle, self.folder / "accuracy.npz")
         with process.quiet_interpreter():
             with self._phase(Phase.WARM_UP):
-                pace = self._warm_up(load, pace, dispatcher, samples)
-            if load.scenario is Scenario.SERVER and load.target_qps is None:
+                windows.warm_up()
+            if windows.load.scenario is Scenario.SERVER and windows.load.target_qps is None:
                 with self._phase(Phase.SEARCH):
-                    load = self._search(load, pace, dispatcher, samples)
+                    self._search(windows)
             with self._phase(Phase.BASELINE):
                 self._baseline(backend, device)
             with self._phase(Phase.MEASURE):
-                found = self._measure(load, pace, dispatcher, samples)
+                found = windows.measure()
         with self._phase(Phase.AUDIT):
             write_trace(found.trace, self.folder / "trace.npz")
-            self._write_checked(found, bundle, outputs)
+            write_checked(found, outputs, bundle, self.folder / "checked.npz")
+            observed.cpu = windows.cpu
             observed.notes = {str(k): str(v) for k, v in executor.notes().items()}
         with self._phase(Phase.CLOSE):
-            dispatcher.close()
+            windows.dispatcher.close()
             self._guard("close", executor.close)
             observed.residue = process.residue(threads_before)
         self.reporter.send("finished")
@@ -167,10 +113,7 @@ class Worker:
         }
         observed.versions = {str(k): str(v) for k, v in availability.versions.items()}
         observed.plugin = {"backend": target.backend, **distribution_of(target.entry)}
-        observed.python = sys.version.split()[0]
-        observed.packages = _packages()
-        observed.environment = {k: v for k, v in sorted(os.environ.items()) if k.startswith(_TELLING)}
-        observed.loadgen = version("mlcommons-loadgen")
+        observed.look_around()
         return backend, device, options
 
     def _open_bundle(self) -> Bundle:
@@ -225,7 +168,7 @@ class Worker:
         )
         return executor
 
-    def _connect(self, executor: Executor, bundle: Bundle) -> tuple[LoadSpec, Dispatcher, SampleSet, tuple[Binding, ...]]:
+    def _connect(self, executor: Executor, bundle: Bundle) -> tuple[Windows, tuple[Binding, ...]]:
         """Decide batch, in flight and path from what the executor can hold, and lay the samples out for it."""
         try:
             inputs = bind(bundle.inputs, executor.inputs, "input")
@@ -249,70 +192,15 @@ class Worker:
             {"pre-processing", "post-processing", *(e for b in (*inputs, *outputs) for e in b.exclusions)}
         )
         self.observed.settings |= {"batch": batch, "in_flight": in_flight, "path": dispatcher.path}
-        return load, dispatcher, samples, outputs
+        logs = self.folder / "loadgen"
+        return Windows(self.spec, load, dispatcher, samples, logs, self._follow, self._step), outputs
 
-    def _accuracy(
-        self, dispatcher: Dispatcher, samples: SampleSet, bundle: Bundle, outputs: tuple[Binding, ...], load: LoadSpec
-    ) -> tuple[list[np.ndarray[Any, Any]], Pace]:
-        """Run every sample once through the path that will be measured; keep the outputs."""
-        sink = Sink(Columns(samples.count), None, lambda ids: None)
-        self._progress = sink
-        dispatcher.open(sink)
-        start = time.monotonic_ns()
-        for at in range(0, samples.count, load.batch):
-            indices = list(range(at, min(at + load.batch, samples.count)))
-            dispatcher.issue(indices, indices)
-        dispatcher.drain()
-        elapsed = time.monotonic_ns() - start
-        kept: list[np.ndarray[Any, Any] | None] = [None] * len(outputs)
-        for rows, tensors in sink.kept:
-            indices = [sink.columns.sample[row] for row in rows]
-            for n, values in enumerate(_in_workload_form(tensors, outputs, bundle)):
-                whole = kept[n]
-                if whole is None:
-                    whole = kept[n] = np.zeros((samples.count, *values.shape[1:]), values.dtype)
-                whole[indices] = values
-        shortest = min(sink.columns.done[row] - sink.columns.started[row] for row in range(sink.columns.rows))
-        return [k for k in kept if k is not None], Pace(float(max(1, shortest)), samples.count / elapsed * 1e9)
-
-    def _warm_up(self, load: LoadSpec, pace: Pace, dispatcher: Dispatcher, samples: SampleSet) -> Pace:
-        """Run the measured load for a while under other seeds, by the same path; learn the pace from it."""
-        warm = replace(
-            with_seed(load, _WARM_UP_SEEDS),
-            min_duration_ns=self.spec.warm_up_ns,
-            min_queries=max(1, load.in_flight, load.batch if load.scenario is Scenario.OFFLINE else 1),
-            target_qps=load.target_qps or pace.samples_per_s * 0.5,
-        )
-        trace = self._window(warm, pace, dispatcher, samples, "warm-up").trace
-        latencies = trace.query_latencies_ns()
-        return Pace(
-            latency_ns=float(max(1, latencies.min()))
-            if load.scenario in (Scenario.SINGLE_STREAM, Scenario.MULTI_STREAM)
-            else pace.latency_ns,
-            samples_per_s=trace.samples / trace.window_ns * 1e9 if load.scenario is Scenario.OFFLINE else pace.samples_per_s,
-        )
-
-    def _search(self, load: LoadSpec, pace: Pace, dispatcher: Dispatcher, samples: SampleSet) -> LoadSpec:
-        """Find the highest rate that meets the bound in short windows; the measured window then certifies it."""
-        bound = load.latency_bound_ns
-        assert bound is not None, "a plan with target_qps = 'auto' has a bound"
-
-        short = replace(load, min_duration_ns=max(load.min_duration_ns // 12, 500_000_000), min_queries=64)
-
-        def attempt(rate: float, n: int) -> Step:
-            probing = replace(with_seed(short, _SEARCH_SEEDS + n), target_qps=rate)
-            waiting = outstanding_queries(rate, bound)
-            latencies = self._window(probing, pace, dispatcher, samples, f"search-{n:02}", waiting).trace.query_latencies_ns()
-            seen, over = percentile_ns(latencies, load.percentile), int((latencies > bound).sum())
-            return self._step(Step(rate, len(latencies), seen, looks_good(over, len(latencies), load.percentile), False))
-
-        spent = time.monotonic() + _SEARCH_WINDOWS * load.min_duration_ns / 1e9 + 10.0
-        rate, _ = find_rate(attempt, pace.samples_per_s * 0.7, lambda: time.monotonic() > spent)
-        if rate is None:
+    def _search(self, windows: Windows) -> None:
+        if not windows.search():
+            bound = (windows.load.latency_bound_ns or 0) / 1e6
             self.reporter.fail(
-                "rate", f"no server rate meets the latency bound of {bound / 1e6:g} ms; even a single query takes longer"
+                "rate", f"no server rate meets the latency bound of {bound:g} ms; even a single query takes longer"
             )
-        return replace(load, target_qps=rate)
 
     def _baseline(self, backend: Backend, device: Device) -> None:
         """Stay idle while the sampler reads, where there is something to read."""
@@ -322,84 +210,16 @@ class Worker:
         os.read(self.control, 1)
         time.sleep(self.spec.baseline_ns / 1e9)
 
-    def _measure(self, load: LoadSpec, pace: Pace, dispatcher: Dispatcher, samples: SampleSet) -> Window:
-        """Run the measured window; a rate that was searched for must hold in it, else a lower one is measured afresh."""
-        if self.spec.load.target_qps is not None or load.scenario is not Scenario.SERVER:
-            return self._timed(load, pace, dispatcher, samples, "measure")
-        bound, rate = load.latency_bound_ns, load.target_qps
-        assert bound is not None and rate is not None, "the search leaves a rate, and a plan without target_qps has a bound"
-        for n in range(MOST_CERTIFICATIONS):
-            name = "measure" if not n else f"measure-{n}"
-            window = self._timed(load, pace, dispatcher, samples, name, outstanding_queries(rate, bound))
-            latencies = window.trace.query_latencies_ns()
-            over = int((latencies > bound).sum())
-            met = len(latencies) >= load.min_queries and meets_bound(over, len(latencies), load.percentile)
-            self._step(Step(rate, len(latencies), percentile_ns(latencies, load.percentile), met, True))
-            if met:
-                break
-            rate *= step_back(over, len(latencies), load.percentile)
-            load = replace(with_seed(load, _CERTIFY_SEEDS), target_qps=rate)
-        return window
+    # -- pieces -----------------------------------------------------------------------------------------------------
 
-    def _timed(
-        self, load: LoadSpec, pace: Pace, dispatcher: Dispatcher, samples: SampleSet, name: str, outstanding: int = 0
-    ) -> Window:
-        """Run one window with a checked subset, and account for this process's CPU time over it."""
-        before, wall = os.times(), time.monotonic_ns()
-        window = self._window(load, pace, dispatcher, samples, name, outstanding, checked=True)
-        after = os.times()
-        self.observed.cpu = {
-            "wall_s": (time.monotonic_ns() - wall) / 1e9,
-            "user_s": after.user - before.user,
-            "system_s": after.system - before.system,
-        }
-        return window
+    def _follow(self, sink: Sink) -> None:
+        """Report the progress of this window from now on."""
+        self._progress = sink
 
-    def _step(self, step: Step) -> Step:
+    def _step(self, step: Step) -> None:
         """Write a step of the search down and show it."""
         self.observed.steps.append(asdict(step))
         self.reporter.send("search", rate=step.target_qps, met=step.met, certifying=step.certifying)
-        return step
-
-    # -- pieces -----------------------------------------------------------------------------------------------------
-
-    def _window(
-        self,
-        load: LoadSpec,
-        pace: Pace,
-        dispatcher: Dispatcher,
-        samples: SampleSet,
-        name: str,
-        outstanding: int = 0,
-        checked: bool = False,
-    ) -> Window:
-        count, seed = self.spec.checked_queries, load.seeds.subset
-
-        def on_start(sink: Sink) -> None:
-            self._progress = sink
-
-        return run_window(
-            load,
-            pace,
-            dispatcher,
-            samples,
-            self.folder / "loadgen" / name,
-            looked_at=(lambda planned: choose_rows(planned, count, seed)) if checked else (lambda planned: frozenset()),
-            outstanding=outstanding,
-            on_start=on_start,
-        )
-
-    def _write_checked(self, window: Window, bundle: Bundle, outputs: tuple[Binding, ...]) -> None:
-        """Keep the outputs of the seeded subset of timed queries, for the comparison with the accuracy phase."""
-        rows: list[int] = []
-        columns: list[list[np.ndarray[Any, Any]]] = [[] for _ in outputs]
-        for request, tensors in window.kept:
-            rows.extend(request)
-            for n, values in enumerate(_in_workload_form(tensors, outputs, bundle)):
-                columns[n].append(values)
-        stored = {str(n): np.concatenate(parts) for n, parts in enumerate(columns) if parts}
-        samples = window.trace.sample[rows] if rows else np.zeros(0, np.int64)
-        _savez(self.folder / "checked.npz", {"rows": np.asarray(rows, np.int64), "sample": samples, **stored})
 
     def _query_failed(self, reason: str, error: BaseException | None) -> None:
         """End the run: one failed query is a failed run."""
@@ -445,32 +265,7 @@ class Worker:
         self._write_observed()
 
     def _write_observed(self) -> None:
-        path = self.folder / "worker.json"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(self.observed)), encoding="utf-8")
-        temporary.replace(path)
-
-
-def _in_workload_form(tensors: Tensors, outputs: Sequence[Binding], bundle: Bundle) -> list[np.ndarray[Any, Any]]:
-    """Return the outputs of one request in the workload's dtype, layout and order, reduced to what is kept."""
-    return [
-        keep_output(from_executor(np.asarray(tensors[binding.key]), binding), keep)
-        for binding, keep in zip(outputs, bundle.keep, strict=True)
-    ]
-
-
-def _savez(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """Write arrays by name."""
-    np.savez(path, **dict(arrays))  # type: ignore[arg-type]  # allow_pickle is not among them
-
-
-def _packages() -> dict[str, str]:
-    """Return the distributions of this interpreter; one with damaged metadata is left out."""
-    found: dict[str, str] = {}
-    for distribution in distributions():
-        with contextlib.suppress(Exception):
-            found[str(distribution.metadata["Name"])] = str(distribution.version)
-    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+        self.observed.write(self.folder / "worker.json")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -196,7 +196,9 @@ def complaint(error: Mapping[str, Any], data: Any, model: type[BaseModel]) -> st
         part
         for part in error["loc"]
         # pydantic's names for the members of a union, which are no keys.
-        if not (isinstance(part, str) and (part in ("float", "[key]") or part.startswith(("function-", "literal[", "constrained-"))))
+        if not (
+            isinstance(part, str) and (part in ("float", "[key]") or part.startswith(("function-", "literal[", "constrained-")))
+        )
     ]
     key = _written(location)
     if error["type"] == "extra_forbidden":

@@ -9,9 +9,8 @@ from datetime import datetime, timezone
 import numpy as np
 
 import npubench
-from npubench.analyze.estimate import Estimate, absent
+from npubench.analyze.estimate import Estimate
 from npubench.analyze.finding import Finding
-from npubench.analyze.intervals import over_repeats
 from npubench.analyze.metrics import HEADLINE
 from npubench.contract.runspec import Scenario
 from npubench.plan.grades import GRADES
@@ -19,7 +18,7 @@ from npubench.record.schema import Record
 from npubench.record.store import Entry
 from npubench.report.differences import find_differences, system_rows
 from npubench.report.page import Cell, ComparisonPage, Curve, Distribution, Row, Subject, SystemCard, Table
-from npubench.report.ratio import Measured, compare, read_measured
+from npubench.report.ratio import Measured, compare, incomparable, mean_of, read_measured, worst
 
 #: Where a latency curve is drawn: dense in the tail, where buyers look.
 QUANTILES = (0.0, *(n / 100 for n in range(1, 100)), 0.995, 0.998, 0.999, 1.0)
@@ -133,7 +132,7 @@ def _table(
                 gate_metric=some.metric,
                 gate_unit=some.metric_unit,
                 gate_higher_is_better=some.higher_is_better,
-                cells=_ranked(cells, headline.higher_is_better),
+                cells=_ranked(cells, {s.key: measured[s.key][place].records[0] for s in subjects if place in measured[s.key]}),
             )
         )
     return Table(scenario.value, headline.metric, headline.unit, headline.higher_is_better, tuple(rows))
@@ -141,26 +140,26 @@ def _table(
 
 def _cell(subject: Subject, measured: Measured, base: Measured | None, is_baseline: bool, subjects: int) -> Cell:
     records = measured.records
-    worst = max(records, key=lambda r: ("ok", "invalid", "skipped", "failed").index(r.status))
-    scenario = worst.spec.load.scenario
-    metrics = _over(records) if worst.status in ("ok", "invalid") else {}
+    poor = worst(records)
+    scenario = poor.spec.load.scenario
+    metrics = _over(records) if poor.status in ("ok", "invalid") else {}
     headline = HEADLINE[scenario].metric
     findings: dict[tuple[str, str], Finding] = {(f.rule, f.observed): f for record in records for f in record.findings}
     ratio = compare(measured, base) if base is not None and not is_baseline and subjects > 1 else None
     return Cell(
         subject=subject.key,
         run_id=", ".join(record.run_id for record in records),
-        status=worst.status,
-        reason=worst.reason or "",
-        grade=worst.spec.grade,
+        status=poor.status,
+        reason=poor.reason or "",
+        grade=poor.spec.grade,
         headline=metrics.get(headline),
         details={name: value for name, value in metrics.items() if name not in (headline, "accuracy")},
         accuracy=metrics.get("accuracy"),
-        accuracy_required=worst.bundle.required,
-        accuracy_claim=worst.bundle.claim,
+        accuracy_required=poor.bundle.required,
+        accuracy_claim=poor.bundle.claim,
         ratio=ratio,
         rank=None,
-        unranked=_why_unranked(worst),
+        unranked=_why_unranked(poor),
         findings=tuple(findings.values()),
     )
 
@@ -169,12 +168,7 @@ def _over(records: Sequence[Record]) -> dict[str, Estimate]:
     """Return one run's metrics, or the mean over repeats with its interval."""
     if len(records) == 1:
         return dict(records[0].metrics)
-    found = {}
-    for name, one in records[0].metrics.items():
-        values = [record.metrics[name].value if name in record.metrics else None for record in records]
-        known = [value for value in values if value is not None]
-        found[name] = over_repeats(known, one.unit) if len(known) == len(values) else absent(one.unit, "absent in some repeats")
-    return found
+    return {name: mean_of(records, name) for name in records[0].metrics}
 
 
 def _why_unranked(record: Record) -> str:
@@ -190,20 +184,30 @@ def _why_unranked(record: Record) -> str:
     return ""
 
 
-def _ranked(cells: Sequence[Cell], higher_is_better: bool) -> tuple[Cell, ...]:
-    """Give ranks to the cells that may have one; one alone has none."""
-    able = [cell for cell in cells if not cell.unranked and cell.headline is not None and cell.headline.value is not None]
-    if len(able) < 2:
+def _ranked(cells: Sequence[Cell], records: Mapping[str, Record]) -> tuple[Cell, ...]:
+    """Give ranks to the cells that may have one; one alone has none.
+
+    Only like is ranked with like: where grade, work or latency bound differ, the strictest grade counts, then the most cells.
+    """
+    groups: dict[tuple[str, str, int | None], list[Cell]] = {}
+    for cell in cells:
+        if not cell.unranked and cell.headline is not None and cell.headline.value is not None:
+            record = records[cell.subject]
+            kind = (record.spec.grade, record.bundle.work_digest, record.spec.load.latency_bound_ns)
+            groups.setdefault(kind, []).append(cell)
+    if not groups:
         return tuple(replace(cell, unranked=cell.unranked or "single") for cell in cells)
+    able = max(groups.items(), key=lambda group: (list(GRADES).index(group[0][0]), len(group[1])))[1]
+    first = records[able[0].subject]
+    sign = -1 if HEADLINE[first.spec.load.scenario].higher_is_better else 1
     order = sorted(
-        able,
-        key=lambda cell: (
-            (cell.headline.value if cell.headline and cell.headline.value is not None else 0.0) * (-1 if higher_is_better else 1)
-        ),
+        able, key=lambda cell: sign * (cell.headline.value if cell.headline and cell.headline.value is not None else 0.0)
     )
-    ranks = {cell.subject: n + 1 for n, cell in enumerate(order)}
+    ranks = {cell.subject: n + 1 for n, cell in enumerate(order)} if len(able) > 1 else {}
     return tuple(
-        replace(cell, rank=ranks.get(cell.subject), unranked="" if cell.subject in ranks else cell.unranked or "single")
+        replace(cell, rank=ranks[cell.subject])
+        if cell.subject in ranks
+        else replace(cell, unranked=cell.unranked or incomparable(records[cell.subject], first) or "single")
         for cell in cells
     )
 

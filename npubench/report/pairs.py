@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from npubench.analyze.estimate import Estimate
 from npubench.analyze.metrics import HEADLINE
+from npubench.errors import InputError
 from npubench.record.store import Entry
 from npubench.report.differences import find_differences
 from npubench.report.page import Difference, Ratio
-from npubench.report.ratio import compare, read_measured
+from npubench.report.ratio import compare, headline_of, read_measured, worst
 from npubench.report.select import Selection, coordinates, latest
 
 
@@ -41,7 +42,11 @@ class Pairs:
 
 
 def pair(a: Selection, b: Selection) -> Pairs:
-    """Pair by workload and scenario, and by precision, target and system where neither side fixes them."""
+    """Pair by workload and scenario, and by precision, target and system where neither side fixes them.
+
+    Raises:
+        InputError: A side has several runs for one cell, and they are not repeats of one plan entry.
+    """
     fixed = {*a.fixed, *b.fixed}
     keys = ["workload", "scenario"]
     if "run" not in fixed:
@@ -70,6 +75,14 @@ def _cells(selection: Selection, keys: list[str]) -> dict[tuple[str, ...], list[
     for entry in latest(selection.entries):
         place = coordinates(entry.record)
         cells.setdefault(tuple(place[key] for key in keys), []).append(entry)
+    for cell, there in cells.items():
+        for key in ("system", "target", "precision"):
+            values = sorted({coordinates(entry.record)[key] for entry in there})
+            if len(values) > 1:
+                raise InputError(
+                    f"'{selection.text}': {' · '.join(cell)} was measured with more than one {key} ({', '.join(values)}); "
+                    f"choose one by {key}="
+                )
     return dict(sorted(cells.items()))
 
 
@@ -80,10 +93,10 @@ def _pair(cell: tuple[str, ...], keys: list[str], a: list[Entry], b: list[Entry]
     return Pair(
         cell=shown,
         metric=headline,
-        a=a[0].record.metrics.get(headline),
-        b=b[0].record.metrics.get(headline),
-        a_status=a[0].record.status,
-        b_status=b[0].record.status,
+        a=headline_of(first.records),
+        b=headline_of(second.records),
+        a_status=worst(first.records).status,
+        b_status=worst(second.records).status,
         grades=tuple(dict.fromkeys(entry.record.spec.grade for entry in (*a, *b))),
         ratio=compare(first, second),
         findings=tuple(dict.fromkeys(f.rule for e in (*a, *b) for f in e.record.findings if f.severity != "note")),

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from npubench.analyze.estimate import Estimate
-from npubench.analyze.intervals import block_medians, rank_test, ratio_of_percentiles, split_windows
+from npubench.analyze.estimate import Estimate, absent
+from npubench.analyze.intervals import block_medians, over_repeats, rank_test, ratio_of_percentiles, split_windows
 from npubench.analyze.metrics import HEADLINE
 from npubench.contract.runspec import Scenario
 from npubench.measure.trace import Trace, read_trace
@@ -39,6 +39,28 @@ def read_measured(entries: Sequence[Entry]) -> Measured:
             with contextlib.suppress(OSError, ValueError):
                 traces.append(read_trace(entry.folder / "trace.npz"))
     return Measured(tuple(entry.record for entry in entries), tuple(traces))
+
+
+def worst(records: Sequence[Record]) -> Record:
+    """Return the repeat that came out worst; a cell is no better than that."""
+    return max(records, key=lambda record: ("ok", "invalid", "skipped", "failed").index(record.status))
+
+
+def headline_of(records: Sequence[Record]) -> Estimate | None:
+    """Return the scenario's headline of one run, or its mean over repeats; a failed repeat leaves no number."""
+    poor = worst(records)
+    name = HEADLINE[poor.spec.load.scenario].metric
+    if len(records) == 1 or poor.status in ("failed", "skipped"):
+        return poor.metrics.get(name)
+    return mean_of(records, name)
+
+
+def mean_of(records: Sequence[Record], name: str) -> Estimate:
+    """Return the mean of a metric over repeats with its interval; absent where a repeat lacks it."""
+    values = [record.metrics[name].value if name in record.metrics else None for record in records]
+    known = [value for value in values if value is not None]
+    unit = next(record.metrics[name].unit for record in records if name in record.metrics)
+    return over_repeats(known, unit) if len(known) == len(values) else absent(unit, "absent in some repeats")
 
 
 def incomparable(a: Record, b: Record) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from npubench.contract.options import nearest
+from npubench.contract.runspec import to_plain
 from npubench.errors import InputError
 from npubench.record.schema import Record
 from npubench.record.store import Entry, Store, read_record
@@ -86,9 +87,18 @@ def latest(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     chosen: list[Entry] = []
     for there in cells.values():
         best = max(there, key=lambda e: (strictness[e.record.spec.grade], e.record.provenance.started_at))
-        wanted = (best.record.spec.grade, best.record.spec.round, best.record.spec.suite)
-        chosen.extend(e for e in there if (e.record.spec.grade, e.record.spec.round, e.record.spec.suite) == wanted)
+        wanted = _plan_entry(best.record)
+        chosen.extend(e for e in there if _plan_entry(e.record) == wanted)
     return tuple(sorted(chosen, key=lambda e: e.record.run_id))
+
+
+def _plan_entry(record: Record) -> Mapping[str, object]:
+    """Return what repeats of one plan entry have in common: all that identifies a run but its repeat and seeds."""
+    plain = to_plain(record.spec)
+    for key in ("run_id", "repeat", "bundle", "cache", "deadlines_s", "watchdog_s"):
+        del plain[key]
+    del plain["load"]["seeds"]
+    return {"system": record.system.system_id, **plain}
 
 
 def _pairs(text: str) -> dict[str, str]:

@@ -22,6 +22,8 @@ from npubench_reports.numbers import Scale, decimal
 WIDTH = 380
 #: Of the text in a panel, in user units.
 FONT = 12
+#: Of the labels on an axis.
+TICK = 11
 #: As many looks as a page can tell apart; each is a colour, a dash and a marker, so that none hangs on colour alone.
 LOOKS = 6
 #: Quantiles that carry a marker, where a curve has them.
@@ -186,11 +188,22 @@ def curves(
     up += [Tick(y(1 - 10.0**-k), _nines_label(k)) for k in range(1, int(last + 0.01) + 1)]
     if whole:
         up.append(Tick(y(1.0), slowest))
-    across = tuple(
-        Tick(x(v * scale.factor), decimal(v, d, locale)) for v, d in log_ticks(low / scale.factor, high / scale.factor)
-    )
+    ticks = log_ticks(low / scale.factor, high / scale.factor)
+    across = apart([Tick(x(v * scale.factor), decimal(v, d, locale)) for v, d in ticks], right)
     at = None if bound_ns is None or beyond else x(bound_ns)
     return CurvePanel(left, right, top, bottom, height, lines, across, tuple(up), at, beyond)
+
+
+def apart(ticks: Sequence[Tick], end: float, size: float = TICK) -> tuple[Tick, ...]:
+    """Return the ticks whose labels, centred on them, neither touch the label before nor reach far beyond ``end``."""
+    kept: list[Tick] = []
+    reached = -math.inf
+    for tick in ticks:
+        half = text_width(tick.label, size) / 2
+        if tick.at - half > reached + size / 2 and tick.at + half <= end + size:
+            kept.append(tick)
+            reached = tick.at + half
+    return tuple(kept)
 
 
 def nines(quantile: float) -> float:

@@ -237,7 +237,9 @@ def _table(
     scope = _Scope(messages, number, {note: f"{anchor}n{i}" for i, note in enumerate(distinct, start=1)}, titles)
     rows = tuple(_row(page, row, f"{anchor}r{i}", scope) for i, row in enumerate(table.rows, start=1))
     reasons = {cell.unranked if cell.rank is None else "" for cell in cells}
-    shared = reasons.pop() if len(reasons) == 1 else ""
+    # What a cell's own labels say does not keep the others from sharing a reason.
+    others = reasons - {"simulated", *STATUSES} or reasons
+    shared = others.pop() if len(others) == 1 else ""
     return TableView(table, anchor, rows, shared, _details(rows, messages), _notes(rows))
 
 

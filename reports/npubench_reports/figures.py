@@ -18,6 +18,9 @@ from npubench_reports.titles import Title, short_titles
 #: Quantiles of the data tables under latency curves, where a curve has them.
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 
+#: Up to this many subjects that were not run are named under a plot; more are counted.
+NAMED = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Panel:
@@ -127,7 +130,10 @@ def _absent(row: RowView | None, drawn: Collection[str], messages: Messages) -> 
         if view.subject.key not in drawn:
             ran = messages("figure.no-value") if view.cell and view.cell.status == "ok" else ""
             status = str(view.why) if view.cell is None else ran or messages.name("status", view.cell.status)
-            found.setdefault(status, []).append(view.subject.label)
+            found.setdefault(status, []).append(view.subject.label.replace(" ", "\u00a0"))
+    idle = messages("cell.not-run")
+    if len(found.get(idle, ())) > NAMED:
+        found[idle] = [messages("figure.several", number=numbers.count(len(found[idle]), messages.locale))]
     named = "; ".join(f"{status}: {', '.join(labels)}" for status, labels in found.items())
     return messages("figure.absent", subjects=named) if named else ""
 

@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from .scenes import Scenes
+from .world import PLAIN, Result, World, fingerprint, read_records
+
 BASE = """schema_version = 1
 name = "s"
 grade = "smoke"
@@ -77,7 +80,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "unknown language": (["report", "--store", "STORE", "--language", "fr"], "no report catalogue for language 'fr'; there are: en, ko"),
     "unknown baseline": (["report", "--store", "STORE", "--baseline", "plian"], "--baseline 'plian': no such subject"),
     "unknown suite in a store": (["report", "--store", "STORE", "--suite", "scene"], "there is no run of suite 'scene'"),
-    "unknown target": (["compare", "plian", "twin", "--store", "STORE"], "no run with target 'plian' in"),
+    "unknown target": (["compare", "plian", "twin", "--store", "STORE"], "; did you mean 'plain'?"),
     "unknown precision": (["compare", "plain/fp16", "twin", "--store", "STORE"], "no run with precision 'fp16' in"),
     "unknown coordinate": (["compare", "tagret=plain", "twin", "--store", "STORE"], "unknown key 'tagret'; did you mean 'target'?"),
     "unknown format": (["schema", "recrod"], "there is no format 'recrod'; did you mean 'record'?"),
@@ -94,43 +97,57 @@ def check_sentence(result: Any, said: str) -> None:
     assert len(result.err.strip().splitlines()) <= 2
 
 
-@pytest.fixture(scope="module")
-def suites(new_world: Callable[[str], Any]) -> dict[str, Any]:
-    world = new_world("bad-suites")
+#: Those that are asked of the command in a process of its own; the others differ in nothing on the way there.
+OUTSIDE = ["key", "backend", "option", "precision-not-there", "toml", "missing suite file", "unknown verb", "store is a file", "unknown language"]
+
+
+def write_suites(folder: Path) -> None:
     for name, (text, _) in SUITES.items():
-        (world.folder / f"{name}.toml").write_text(text, encoding="utf-8")
-    results = world.all([["run", f"{name}.toml", "--store", f"store-{name}"] for name in SUITES])
-    return dict(zip(SUITES, results, strict=True))
+        (folder / f"{name}.toml").write_text(text, encoding="utf-8")
+    (folder / "good.toml").write_text(BASE, encoding="utf-8")
+    (folder / "file").write_text("neither a store nor a model")
 
 
-@pytest.mark.parametrize("name", SUITES)
-def test_a_suite_that_is_wrong(suites: dict[str, Any], name: str) -> None:
-    check_sentence(suites[name], SUITES[name][1])
-    assert suites[name].sentence.startswith(f"npubench: {name}.toml: ")
+def arguments(name: str, store: Path) -> list[str]:
+    if name in SUITES:
+        return ["run", f"{name}.toml", "--store", f"store-{name}"]
+    named = {"FILE": "file", "FILE/x": "file/x", "STORE": str(store), "GOOD": "good.toml"}
+    return [named.get(word, word) for word in COMMANDS[name][0]]
+
+
+def check(name: str, result: Any) -> None:
+    said = (SUITES.get(name) or COMMANDS[name])[1]
+    check_sentence(result, said)
+    if name in SUITES:
+        assert result.sentence.startswith(f"npubench: {name}.toml: ")
 
 
 @pytest.fixture(scope="module")
-def commands(new_world: Callable[[str], Any], scenes: Any, tools: Any) -> dict[str, Any]:
-    world = new_world("bad-commands")
-    (world.folder / "file").write_text("neither a store nor a model")
-    good = world.suite({"good": tools.plain}, [{"targets": ["good"], "workloads": ["probe"]}], name="good")
-    before = tools.fingerprint(scenes.store)
-    named = {"FILE": "file", "STORE": str(scenes.store), "GOOD": str(good), "FILE/x": "file/x"}
-    results = world.all([[named.get(word, word) for word in words] for words, _ in COMMANDS.values()])
-    assert tools.fingerprint(scenes.store) == before
-    return dict(zip(COMMANDS, results, strict=True))
+def workshop(new_world: Callable[[str], World]) -> Any:
+    world = new_world("bad-input")
+    write_suites(world.folder)
+    return world
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_that_is_wrong(commands: dict[str, Any], name: str) -> None:
-    check_sentence(commands[name], COMMANDS[name][1])
+@pytest.mark.parametrize("name", [name for name in (*SUITES, *COMMANDS) if name not in OUTSIDE and "STORE" not in COMMANDS.get(name, [[]])[0]])
+def test_bad_input_is_one_sentence(workshop: World, name: str, inside: Callable[..., Result]) -> None:
+    check(name, inside(workshop, *arguments(name, Path())))
 
 
-def test_the_nearest_target_is_named(commands: dict[str, Any]) -> None:
-    assert commands["unknown target"].sentence.endswith("; did you mean 'plain'?")
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in OUTSIDE and "STORE" in COMMANDS[name][0]])
+def test_a_wrong_question_to_a_store_is_one_sentence(workshop: World, name: str, scenes: Scenes, inside: Callable[..., Result]) -> None:
+    before = fingerprint(scenes.store)
+    check(name, inside(workshop, *arguments(name, scenes.store)))
+    assert fingerprint(scenes.store) == before
 
 
-def test_nothing_at_all_gets_the_help(world: Any) -> None:
+def test_so_it_is_from_a_shell(workshop: World, scenes: Scenes) -> None:
+    for name, result in zip(OUTSIDE, workshop.all([arguments(name, scenes.store) for name in OUTSIDE]), strict=True):
+        check(name, result)
+        assert result.out == ""
+
+
+def test_nothing_at_all_gets_the_help(world: World) -> None:
     done = world()
     assert done.code == 2
     assert done.err.startswith("Usage:")
@@ -138,7 +155,7 @@ def test_nothing_at_all_gets_the_help(world: Any) -> None:
 
 
 @pytest.mark.parametrize("member", ["fp32/model.onnx", "inputs/0.npy", "fp32/reference.npz", "bundle.json"])
-def test_a_bundle_of_a_wrong_digest_is_never_measured(world: Any, cache: Path, tmp_path: Path, member: str) -> None:
+def test_a_bundle_of_a_wrong_digest_is_never_measured(world: World, cache: Path, tmp_path: Path, member: str) -> None:
     other = tmp_path / "cache"
     shutil.copytree(cache, other)
     file = next((other / "bundles").glob(f"probe-*/{member}"))
@@ -152,41 +169,40 @@ def test_a_bundle_of_a_wrong_digest_is_never_measured(world: Any, cache: Path, t
     assert file.read_bytes() == next((cache / "bundles").glob(f"probe-*/{member}")).read_bytes()
 
 
-@pytest.mark.parametrize("limit", [2_000, 8_000])
-def test_a_store_that_takes_no_more_loses_nothing_that_it_has(world: Any, tools: Any, limit: int) -> None:
-    """No file may be longer than ``limit``: the worker's own files do not fit, or only the record."""
-    suite = world.suite({"a": tools.plain}, [{"targets": ["a"], "workloads": ["probe"]}])
+def test_a_record_that_does_not_fit_is_said(world: World) -> None:
+    """No file may be longer than 8 kB, as with a quota; the record is."""
+    suite = world.suite({"a": PLAIN}, [{"targets": ["a"], "workloads": ["probe"]}])
 
     def little_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))
 
     full = world("run", suite, "--store", world.store(), preexec=little_room)
     assert full.code == 2, full.err
     assert re.search(r"^npubench: .*file too large.*finished runs are kept", full.sentence, re.IGNORECASE)
     assert "Traceback" not in full.err
-    assert tools.records(world.store()) == {}
+    assert read_records(world.store()) == {}
 
 
-def test_a_full_disk_keeps_what_is_finished_and_goes_on_when_there_is_room(world: Any, tools: Any) -> None:
+def test_a_full_disk_keeps_what_is_finished_and_goes_on_when_there_is_room(world: World) -> None:
     disk = world.folder / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=168k", "none", str(disk)], capture_output=True, check=False) if shutil.which("mount") else None
-    if mounted is None or mounted.returncode:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=168k", "none", str(disk)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting a small file system needs privileges; the limit on file sizes above stands in for it")
     try:
-        suite = world.suite({"a": tools.plain, "b": tools.plain}, [{"targets": ["a", "b"], "workloads": ["probe"]}])
+        suite = world.suite({"a": PLAIN, "b": PLAIN}, [{"targets": ["a", "b"], "workloads": ["probe"]}])
         store = disk / "store"
         full = world("run", suite, "--store", store)
         assert full.code == 2, full.err
         assert "no space left on device" in full.sentence.lower()
         assert "finished runs are kept" in full.sentence
         assert "Traceback" not in full.err
-        before = tools.fingerprint(store)
-        assert [record["status"] for record in tools.records(store).values()] == ["ok"]
+        before = fingerprint(store)
+        assert [record["status"] for record in read_records(store).values()] == ["ok"]
         subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
         done = world("run", suite, "--store", store)
         assert done.code == 0, done.err
-        after = tools.fingerprint(store)
+        after = fingerprint(store)
         assert len(after) == 2
         assert before.items() <= after.items()
     finally:
@@ -194,7 +210,7 @@ def test_a_full_disk_keeps_what_is_finished_and_goes_on_when_there_is_room(world
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unwritable for root")
-def test_an_unwritable_store(world: Any, tools: Any) -> None:
+def test_an_unwritable_store(world: World) -> None:
     world.store().mkdir(mode=0o500)
-    suite = world.suite({"a": tools.plain}, [{"targets": ["a"], "workloads": ["probe"]}])
+    suite = world.suite({"a": PLAIN}, [{"targets": ["a"], "workloads": ["probe"]}])
     check_sentence(world("run", suite, "--store", world.store()), "the store cannot be written: permission denied")

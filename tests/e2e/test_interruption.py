@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from .world import PLAIN, World, fingerprint, nobody_left, read_records, survivors, wait_until
 
 
 def in_progress(store: Path, what: str) -> bool:
@@ -30,118 +34,121 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
 }
 
 
-def test_killed_at_any_moment_it_loses_the_run_in_progress_at_most(world: Any, tools: Any) -> None:
-    targets = {f"t{n}": tools.plain for n in range(3)}
+def test_killed_at_any_moment_it_loses_the_run_in_progress_at_most(world: World) -> None:
+    targets = {f"t{n}": PLAIN for n in range(3)}
     suite = world.suite(targets, [{"targets": list(targets), "workloads": ["probe"]}])
     store = world.store()
     before: dict[str, tuple[str, int]] = {}
     for moment, has_come in MOMENTS.items():
         running = world.start("run", suite, "--store", store)
-        assert tools.wait_until(lambda has_come=has_come, running=running: has_come(store) or running.process.poll() is not None, every_s=0.001)
+        assert wait_until(lambda has_come=has_come, running=running: has_come(store) or running.process.poll() is not None, every_s=0.001)
         running.signal(signal.SIGKILL)
         assert running.wait().code == -signal.SIGKILL, moment
         # Worker, sampler and prober die with it.
-        assert tools.nobody_left(world.folder), (moment, tools.survivors(world.folder))
-        after = tools.fingerprint(store)
+        assert nobody_left(world.folder), (moment, survivors(world.folder))
+        after = fingerprint(store)
         assert before.items() <= after.items(), moment
         assert len(after) <= len(before) + 1, moment
-        assert all(record["status"] == "ok" for record in tools.records(store).values())
+        assert all(record["status"] == "ok" for record in read_records(store).values())
         before = after
     assert before
 
     done = world("run", suite, "--store", store)
     assert done.code == 0, done.err
     assert f"{len(before)} of 3 runs are in the store already" in done.err
-    after = tools.fingerprint(store)
+    after = fingerprint(store)
     assert len(after) == 3
     assert before.items() <= after.items()
     assert not list(store.glob(".open/*"))
 
 
-def test_an_interrupt_or_a_polite_kill_keeps_what_is_finished(new_world: Callable[[str], Any], tools: Any) -> None:
+def test_an_interrupt_or_a_polite_kill_keeps_what_is_finished(new_world: Callable[[str], World]) -> None:
     worlds = {signal.SIGINT: new_world("interrupt"), signal.SIGTERM: new_world("terminate")}
     running = {}
     for number, world in worlds.items():
-        suite = world.suite({"a": tools.plain, "b": tools.plain}, [{"targets": ["a", "b"], "workloads": ["probe"]}])
+        suite = world.suite({"a": PLAIN, "b": PLAIN}, [{"targets": ["a", "b"], "workloads": ["probe"]}])
         running[number] = world.start("run", suite, "--store", world.store())
     for number, world in worlds.items():
         store = world.store()
-        assert tools.wait_until(lambda store=store: finished(store) == 1 and in_progress(store, "spec.json"))
-        before = tools.fingerprint(store)
+        assert wait_until(lambda store=store: finished(store) == 1 and in_progress(store, "spec.json"))
+        before = fingerprint(store)
         running[number].signal(number)
         result = running[number].wait()
         assert result.code == 130
         assert result.sentence == "npubench: interrupted; every finished run is kept, the same command goes on from there"
         assert "Traceback" not in result.err
-        assert tools.nobody_left(world.folder)
-        assert tools.fingerprint(store) == before
+        assert nobody_left(world.folder)
+        assert fingerprint(store) == before
 
 
-def test_an_interrupt_while_it_prepares_says_the_same(world: Any, tools: Any) -> None:
-    suite = world.suite({"a": tools.plain}, [{"targets": ["a"], "workloads": ["probe"]}])
+def test_an_interrupt_while_it_prepares_says_the_same(world: World) -> None:
+    suite = world.suite({"a": PLAIN}, [{"targets": ["a"], "workloads": ["probe"]}])
     running = world.start("run", suite, "--store", world.store())
-    assert tools.wait_until(lambda: (world.store() / ".lock").exists(), every_s=0.001)
+    assert wait_until(lambda: (world.store() / ".lock").exists(), every_s=0.001)
     running.signal(signal.SIGINT)
     result = running.wait()
     assert (result.code, result.err.count("interrupted;")) == (130, 1)
-    assert tools.nobody_left(world.folder)
+    assert nobody_left(world.folder)
 
 
-def test_two_at_once_do_not_write_to_one_store(world: Any, tools: Any) -> None:
-    suite = world.suite({"a": tools.plain}, [{"targets": ["a"], "workloads": ["probe"]}])
-    first = world.start("run", suite, "--store", world.store())
-    assert tools.wait_until(lambda: in_progress(world.store(), "spec.json"))
-    second = world("run", suite, "--store", world.store())
-    assert second.code == 2
-    assert "another npubench is writing to this store" in second.sentence
-    assert first.wait().code == 0
+@dataclass
+class Resumed:
+    world: World
+    suite: Path
+    first: Any
+    beside: Any
+    records: dict[str, tuple[str, int]]
 
 
 @pytest.fixture(scope="module")
-def resumed(new_world: Callable[[str], Any], tools: Any) -> Any:
+def resumed(new_world: Callable[[str], World]) -> Resumed:
+    """One run in a store, and a second command that wanted to write there at the same time."""
     world = new_world("resume")
-    suite = world.suite({"a": tools.plain}, [{"targets": ["a", "a"], "workloads": ["probe"]}, {"targets": ["a"], "workloads": ["probe"]}])
-    first = world("run", suite, "--store", world.store())
-    return world, suite, first, tools.fingerprint(world.store())
+    twice = [{"targets": ["a", "a"], "workloads": ["probe"]}, {"targets": ["a"], "workloads": ["probe"]}]
+    suite = world.suite({"a": PLAIN}, twice)
+    running = world.start("run", suite, "--store", world.store())
+    assert wait_until(lambda: in_progress(world.store(), "spec.json"))
+    beside = world("run", suite, "--store", world.store())
+    return Resumed(world, suite, running.wait(), beside, fingerprint(world.store()))
 
 
-def test_what_is_asked_for_twice_is_one_run(resumed: Any) -> None:
-    _, _, first, records = resumed
-    assert first.code == 0, first.err
-    assert len(records) == 1
+def test_two_at_once_do_not_write_to_one_store(resumed: Resumed) -> None:
+    assert resumed.beside.code == 2
+    assert "another npubench is writing to this store" in resumed.beside.sentence
 
 
-def test_a_second_run_does_nothing_and_says_so(resumed: Any, tools: Any) -> None:
-    world, suite, _, before = resumed
+def test_what_is_asked_for_twice_is_one_run(resumed: Resumed) -> None:
+    assert resumed.first.code == 0, resumed.first.err
+    assert len(resumed.records) == 1
+
+
+def test_a_second_run_does_nothing_and_says_so(resumed: Resumed) -> None:
+    world, suite, before = resumed.world, resumed.suite, resumed.records
     again = world("run", suite, "--store", world.store())
     assert again.code == 0
     assert again.err.strip() == "1 of 1 runs are in the store already and are kept; measure again with --round NAME"
-    assert tools.fingerprint(world.store()) == before
+    assert fingerprint(world.store()) == before
 
 
-def test_a_round_measures_again_and_keeps_both(resumed: Any, tools: Any) -> None:
-    world, suite, _, before = resumed
-    other = world.store("rounds")
+def test_a_round_measures_again_and_keeps_both(resumed: Resumed) -> None:
+    world, suite, before = resumed.world, resumed.suite, resumed.records
     again = world("run", suite, "--store", world.store(), "--round", "2026-08-01")
     assert again.code == 0, again.err
-    after = tools.fingerprint(world.store())
+    after = fingerprint(world.store())
     assert before.items() < after.items()
-    assert sorted(r["spec"]["round"] for r in tools.records(world.store()).values()) == ["", "2026-08-01"]
-    assert not other.exists()
+    assert sorted(r["spec"]["round"] for r in read_records(world.store()).values()) == ["", "2026-08-01"]
 
 
-def test_a_truncated_record_is_said_and_hides_no_other(resumed: Any, tools: Any) -> None:
-    import shutil
-
-    world, suite, _, _ = resumed
+def test_a_truncated_record_is_said_and_hides_no_other(resumed: Resumed) -> None:
+    world, suite = resumed.world, resumed.suite
     store = world.store("damaged")
     shutil.copytree(world.store(), store)
-    folder = next(store.glob("*/*/record.json")).parent
+    folder = next(store.glob(f"*/{next(iter(resumed.records))}"))
     text = (folder / "record.json").read_text(encoding="utf-8")
     (folder / "record.json").write_text(text[: len(text) // 2], encoding="utf-8")
     again = world("run", suite, "--store", store)
     assert again.code == 1
-    assert f"{folder.relative_to(world.folder)}/record.json: truncated or damaged" in again.err.replace(f"{world.folder}/", "")
+    assert f"{folder}/record.json: truncated or damaged" in again.err
     assert "Traceback" not in again.err
     # Nothing is put in its place: what is there stays there until a person has looked.
     assert (folder / "record.json").read_text(encoding="utf-8") == text[: len(text) // 2]

@@ -11,6 +11,9 @@ import pytest
 
 from npubench.measure.trace import read_trace
 
+from .scenes import Scenes
+from .world import nobody_left
+
 FIXED_NS, SAMPLE_NS = 2_000_000, 100_000
 
 CELLS = ["plain single-stream", "plain multi-stream", "plain offline", "plain server", "threads server", "twin server", "twin offline"]
@@ -29,7 +32,7 @@ def trace_of(finished: Any, cell: str) -> Any:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_each_is_measured(scenes: Any, cell: str) -> None:
+def test_each_is_measured(scenes: Scenes, cell: str) -> None:
     record = scenes.records[cell]
     # On a busy machine a rule may fail; a run is failed only if something is broken.
     assert record["status"] in ("ok", "invalid"), record["reason"]
@@ -39,7 +42,7 @@ def test_each_is_measured(scenes: Any, cell: str) -> None:
     assert record["provenance"]["log_tail"] == ""
 
 
-def test_exit_code_says_what_the_records_say(scenes: Any) -> None:
+def test_exit_code_says_what_the_records_say(scenes: Scenes) -> None:
     bad = [r for r in scenes.records.values() if r["status"] != "ok"]
     assert scenes.result.code == (1 if bad else 0)
     assert set(scenes.records) == set(CELLS)
@@ -47,7 +50,7 @@ def test_exit_code_says_what_the_records_say(scenes: Any) -> None:
         assert f"{n}/{len(CELLS)}" in scenes.result.err
 
 
-def test_no_latency_is_below_the_law(scenes: Any) -> None:
+def test_no_latency_is_below_the_law(scenes: Scenes) -> None:
     single = scenes.records["plain single-stream"]["metrics"]
     assert single["latency_min"]["value"] >= service_ns(1)
     assert single["latency_p90"]["value"] >= single["latency_p50"]["value"] >= service_ns(1)
@@ -59,23 +62,23 @@ def test_no_latency_is_below_the_law(scenes: Any) -> None:
     ("cell", "batch", "in_flight"),
     [("plain single-stream", 1, 1), ("plain multi-stream", 8, 1), ("plain offline", 8, 1), ("plain server", 1, 1), ("twin offline", 8, 2)],
 )
-def test_no_throughput_is_above_what_the_device_can_serve(scenes: Any, cell: str, batch: int, in_flight: int) -> None:
+def test_no_throughput_is_above_what_the_device_can_serve(scenes: Scenes, cell: str, batch: int, in_flight: int) -> None:
     record = scenes.records[cell]
     assert record["metrics"]["throughput"]["value"] <= in_flight * batch / service_ns(batch) * 1e9
     assert (record["provenance"]["settings"]["batch"], record["provenance"]["settings"]["in_flight"]) == (batch, in_flight)
 
 
-def test_offline_has_no_latency_and_says_nothing_of_it(scenes: Any) -> None:
+def test_offline_has_no_latency_and_says_nothing_of_it(scenes: Scenes) -> None:
     assert not [name for name in scenes.records["plain offline"]["metrics"] if name.startswith("latency")]
 
 
-def test_windows_are_as_long_as_the_grade_says(scenes: Any) -> None:
+def test_windows_are_as_long_as_the_grade_says(scenes: Scenes) -> None:
     for cell in ("plain single-stream", "plain multi-stream", "plain offline"):
         trace = trace_of(scenes, cell)
         assert trace.end_ns - trace.start_ns >= 1_000_000_000 or scenes.records[cell]["status"] == "invalid"
 
 
-def test_the_search_for_a_rate_is_in_the_record_and_not_in_the_number(scenes: Any) -> None:
+def test_the_search_for_a_rate_is_in_the_record_and_not_in_the_number(scenes: Scenes) -> None:
     record = scenes.records["plain server"]
     steps = [step for phase in record["phases"] if phase["phase"] == "search" for step in phase["steps"]]
     probes = [step for step in steps if not step["certifying"]]
@@ -93,7 +96,7 @@ def test_the_search_for_a_rate_is_in_the_record_and_not_in_the_number(scenes: An
 
 
 @pytest.mark.parametrize("cell", ["threads server", "twin server"])
-def test_coalescing_stays_within_the_batch_and_really_happens(scenes: Any, cell: str) -> None:
+def test_coalescing_stays_within_the_batch_and_really_happens(scenes: Scenes, cell: str) -> None:
     record, trace = scenes.records[cell], trace_of(scenes, cell)
     assert (record["provenance"]["settings"]["batch"], record["provenance"]["settings"]["in_flight"]) == (4, 2)
     assert record["provenance"]["settings"]["path"].startswith("submit" if cell.startswith("twin") else "execute, 2 threads")
@@ -104,7 +107,7 @@ def test_coalescing_stays_within_the_batch_and_really_happens(scenes: Any, cell:
     assert trace.samples == trace.queries
 
 
-def test_asynchronous_requests_overlap_and_are_checked(scenes: Any) -> None:
+def test_asynchronous_requests_overlap_and_are_checked(scenes: Scenes) -> None:
     record, trace = scenes.records["twin offline"], trace_of(scenes, "twin offline")
     assert record["provenance"]["settings"]["path"].startswith("submit")
     starts, ends = np.unique(trace.started_ns), np.unique(trace.done_ns)
@@ -116,7 +119,7 @@ def test_asynchronous_requests_overlap_and_are_checked(scenes: Any) -> None:
         assert len(checked["sample"]) == len(checked["0"]) == len(checked["rows"])
 
 
-def test_energy_is_there_and_says_simulated(scenes: Any) -> None:
+def test_energy_is_there_and_says_simulated(scenes: Scenes) -> None:
     for cell in ("plain single-stream", "plain offline"):
         energy = scenes.records[cell]["energy"]
         assert {(e["domain"], e["simulated"]) for e in energy} == {("card", True)}
@@ -129,14 +132,14 @@ def test_energy_is_there_and_says_simulated(scenes: Any) -> None:
             assert 10.0 * seconds * 0.9 <= counter["joules"]["value"] <= 40.0 * seconds * 1.1
 
 
-def test_every_record_says_simulated(scenes: Any) -> None:
+def test_every_record_says_simulated(scenes: Scenes) -> None:
     for record in scenes.records.values():
         assert record["system"]["simulated"]
         assert "simulated" in {finding["rule"] for finding in record["findings"]}
         assert record["system"]["device"]["kind"].startswith("SIMULATED")
 
 
-def test_what_was_observed_stands_beside_the_record_by_its_digest(scenes: Any) -> None:
+def test_what_was_observed_stands_beside_the_record_by_its_digest(scenes: Scenes) -> None:
     import hashlib
 
     for record in scenes.records.values():
@@ -148,12 +151,12 @@ def test_what_was_observed_stands_beside_the_record_by_its_digest(scenes: Any) -
             assert digest == "sha256:" + hashlib.sha256((folder / name).read_bytes()).hexdigest()
 
 
-def test_nothing_is_left_behind(scenes: Any, tools: Any) -> None:
-    assert tools.nobody_left(scenes.world.folder)
+def test_nothing_is_left_behind(scenes: Scenes) -> None:
+    assert nobody_left(scenes.world.folder)
     assert not list(scenes.store.glob(".open/*"))
 
 
-def test_the_record_is_what_its_schema_says(scenes: Any) -> None:
+def test_the_record_is_what_its_schema_says(scenes: Scenes) -> None:
     schema = json.loads(scenes.world("schema", "record").out)
     for record in scenes.records.values():
         assert list(record)[0] == "schema_version"

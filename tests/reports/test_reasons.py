@@ -1,0 +1,236 @@
+"""Whatever sentence the kernel writes into a record is recognised, so that a changed one is noticed here."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from npubench_reports import reasons
+from npubench_reports.messages import load
+from npubench_reports.reasons import say
+
+import npubench
+from npubench.analyze.certified import certified_percentiles
+from npubench.analyze.energy import counter_joules, gauge_joules
+from npubench.analyze.estimate import Estimate
+from npubench.analyze.intervals import over_repeats, ratio_of_percentiles, throughput
+from npubench.analyze.metrics import no_metrics
+from npubench.analyze.outputs import score_outputs
+from npubench.analyze.readings import account_energy
+from npubench.contract.runspec import Phase, Scenario
+from npubench.measure.runner import _Watch, run_worker
+from npubench.record.conduct import _verdict
+from npubench.report import comparison, ratio
+
+KO, EN = load("ko"), load("en")
+NAME = "sim:npu0 on probe"
+KERNEL = Path(npubench.__file__).parent
+SECOND = 1_000_000_000
+
+
+def recognised(text: str) -> bool:
+    """Return whether a sentence comes out in both languages as the catalogue's and not as it stands."""
+    return bool(text) and all(not say(text, messages).foreign for messages in (KO, EN))
+
+
+def integers(*values: int) -> Any:
+    return np.array(values, np.int64)
+
+
+def absent_percentiles() -> Iterator[Estimate]:
+    yield from certified_percentiles(integers(*range(1, 11)), (0.9, 0.99, 0.999))
+
+
+def missing_intervals() -> Iterator[Estimate]:
+    yield throughput(integers(), integers(), 0, SECOND)
+    yield throughput(integers(1, 2, 3), integers(1, 1, 1), 0, SECOND)
+    yield over_repeats([], "ns")
+    yield over_repeats([1.0], "ns")
+    yield ratio_of_percentiles(integers(), integers(1))
+    yield ratio_of_percentiles(integers(1), integers(0))
+    yield ratio_of_percentiles(integers(1, 2), integers(1, 2))
+    yield ratio._over_repeats([1.0, 1.0], [1.0, 1.0], True)
+    yield ratio._of_rates(Estimate(1.0, "x"), Estimate(2.0, "x"))
+    repeats: Any = [SimpleNamespace(metrics={"latency_p99": Estimate(value, "ns")}) for value in (1.0, None)]
+    yield comparison._over(repeats)["latency_p99"]
+
+
+def absent_energy(tmp_path: Path) -> Iterator[Estimate]:
+    times = np.arange(0, 100, dtype=np.int64) * SECOND // 100
+    valid = np.ones(100, bool)
+    rising = np.arange(100, dtype=np.int64)
+    yield counter_joules(times, rising[::-1].copy(), valid, 0, SECOND).joules
+    yield counter_joules(times, rising * 0, valid, 0, SECOND).joules
+    yield gauge_joules(times, rising, valid, SECOND, SECOND).joules
+    yield gauge_joules(times, rising, ~valid, 0, SECOND).joules
+    yield gauge_joules(times, rising, valid, 0, SECOND, update_period_ns=SECOND).joules
+    yield gauge_joules(times, rising, valid, 0, 2 * SECOND, update_period_ns=1_000_000).joules
+    sensor = {"name": "card", "domain": "card", "kind": "power", "update_period_ns": None, "wraps_at": None}
+    header = np.frombuffer(json.dumps([sensor]).encode(), np.uint8)
+    columns = {"0_times_ns": times, "0_values": rising, "0_valid": valid}
+    np.savez(tmp_path / "readings.npz", header=header, **columns)
+    yield account_energy(tmp_path / "readings.npz", 0, SECOND, None)[0].idle_watts
+
+
+def absent_accuracy() -> Iterator[Estimate]:
+    gate: Any = SimpleNamespace(metric="top1", unit="ratio")
+    yield score_outputs(gate, ["y"], [np.zeros(2)], {}, [np.zeros(2)], lambda *_: float("nan"))
+
+
+def test_reasons_of_absent_figures_are_recognised(tmp_path: Path) -> None:
+    estimates = [*absent_percentiles(), *missing_intervals(), *absent_energy(tmp_path), *absent_accuracy()]
+    assert [e.reason for e in estimates if not recognised(e.reason or "")] == []
+    assert len({e.reason for e in estimates}) == len(estimates)
+
+
+def watch(patience_s: float, deadline_s: float) -> _Watch:
+    spec: Any = SimpleNamespace(
+        target=SimpleNamespace(backend="sim", device="npu0"),
+        workload="probe",
+        watchdog_s=patience_s,
+        deadlines_s={Phase.MEASURE.value: deadline_s},
+    )
+    made = _Watch(spec)
+    made.take({"event": "phase", "phase": Phase.MEASURE.value})
+    return made
+
+
+def endings() -> Iterator[str]:
+    for impatient in (watch(60.0, 0.0), watch(0.0, 60.0)):
+        assert impatient.judge()
+        yield impatient.conclude(None)[1]
+    for code in (-11, -9, 3, None):
+        yield watch(60.0, 60.0).conclude(code)[1]
+
+
+def test_how_a_worker_ends_is_recognised(tmp_path: Path) -> None:
+    target = SimpleNamespace(name="npu", python=str(tmp_path / "none"), env={}, backend="sim", device="npu0")
+    spec: Any = SimpleNamespace(target=target, load=SimpleNamespace(scenario=Scenario.OFFLINE))
+    reasons_of = list(endings())
+    outcome = _started(spec, tmp_path)
+    reasons_of.append(outcome.reason)
+    finished: Any = SimpleNamespace(kind="finished")
+    nothing: Any = None
+    reasons_of.append(_verdict(tmp_path, spec, nothing, nothing, nothing, finished, {}, None)[1] or "")
+    assert [text for text in reasons_of if not recognised(text)] == []
+    metrics = no_metrics(reasons_of[0], Scenario.SERVER)
+    assert all(recognised(estimate.reason or "") for estimate in metrics.values())
+
+
+def _started(spec: Any, folder: Path) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("npubench.measure.runner.to_plain", lambda _: {})
+        return run_worker(spec, folder)
+
+
+#: File → calls whose sentence ends up in a record: the name of what is called, and which argument it is.
+CALLS = {
+    "measure/worker.py": {"fail": 1},
+    "measure/dispatch.py": {"fail": 0},
+    "measure/check.py": {"OutputError": 0},
+    "measure/binding.py": {"BindingError": 0},
+    "measure/plugin.py": {"PluginError": 0},
+    "measure/process.py": {"append": 0},
+    "contract/bundle.py": {"BundleError": 0},
+    "contract/options.py": {"OptionError": 0},
+    "record/conduct.py": {"none": 1},
+}
+#: What stands in a sentence for an expression in it.
+SAMPLES = {"name": NAME, "self.name": NAME, "where": "target 'npu': options", "what": "input", "phase.value": "measure"}
+CANDIDATES = ("7", "words", "compile")
+
+
+def written(path: str) -> Iterator[ast.expr]:
+    for node in ast.walk(ast.parse((KERNEL / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            at = CALLS[path].get(called)
+            if at is not None and at < len(node.args):
+                yield node.args[at]
+
+
+def worded(expression: ast.expr) -> list[str]:
+    """Return what an f-string may read, or nothing where the sentence is made elsewhere."""
+    if isinstance(expression, ast.Constant) and isinstance(expression.value, str) and expression.value:
+        return [expression.value]
+    if not isinstance(expression, ast.JoinedStr):
+        return []
+    pieces: list[tuple[str, ...]] = []
+    for value in expression.values:
+        if isinstance(value, ast.Constant):
+            pieces.append((str(value.value),))
+        elif isinstance(value, ast.FormattedValue):
+            source = ast.unparse(value.value)
+            pieces.append((SAMPLES[source],) if source in SAMPLES else ("7",) if value.format_spec else CANDIDATES)
+    return ["".join(parts) for parts in itertools.product(*pieces)]
+
+
+@pytest.mark.parametrize("path", CALLS)
+def test_every_sentence_written_in_the_kernel_is_recognised(path: str) -> None:
+    found = [texts for expression in written(path) if (texts := worded(expression))]
+    assert found
+    assert [texts[0] for texts in found if not any(map(recognised, texts))] == []
+
+
+@pytest.mark.parametrize("folder", ["models/npubench_models/workloads"])
+def test_the_rules_of_gates_are_recognised(folder: str) -> None:
+    from npubench.plan.workload import GateRule
+
+    import tomllib
+
+    for path in sorted((KERNEL.parent / folder).glob("*.toml")):
+        gate = tomllib.loads(path.read_text(encoding="utf-8"))["gate"]
+        assert recognised(GateRule(**gate).sentence()), path.name
+    for higher in (True, False):
+        for given in ({"required": 3.0}, {"required_ratio": 0.9}):
+            rule = GateRule(metric="rmse", unit="K", claim="accuracy", higher_is_better=higher, **given)  # type: ignore[arg-type]
+            assert recognised(rule.sentence())
+
+
+def test_numbers_are_the_locales_and_the_phase_has_its_name() -> None:
+    assert str(say("p99.9 needs 6636 queries, the run has 1743", KO)) == "99.9 백분위수에는 요청 6,636건 이상 필요, 측정한 요청은 1,743건"
+    hung = f"{NAME}: hung in phase warm-up: no sample completed for 60 s; killed"
+    assert str(say(hung, KO)) == "예열 단계에서 응답이 멈춤: 60초 동안 완료된 샘플이 없어 강제 종료함"
+    assert "warm-up phase" in str(say(hung, EN))
+
+
+def test_a_vendors_words_are_kept_and_marked() -> None:
+    said = say("unsupported: E042: operator 'Foo' <is> refused", KO)
+    assert [part.text for part in said.parts if part.foreign] == ["E042: operator 'Foo' <is> refused"]
+    assert str(say(f"{NAME}: RuntimeError: device error 0x5A", KO)) == "플러그인 오류: “RuntimeError: device error 0x5A”"
+    both = f"{NAME}: the worker was killed by SIGSEGV in phase measure; the worker left a damaged account: 'x'"
+    assert str(say(both, KO)).startswith("측정 단계에서")
+
+
+@pytest.mark.parametrize("text", ["no device", "p99 needs more queries", "hardware, of some kind", "on: off", "x: y on z"])
+def test_what_is_not_the_kernels_stays_as_it_is(text: str) -> None:
+    for messages in (KO, EN):
+        assert say(text, messages).foreign
+        assert str(say(text, messages)) == text
+
+
+def test_every_row_of_the_table_has_its_text_and_fills_it_in() -> None:
+    from npubench_reports.said import fields
+
+    for key, pattern in (*reasons.TABLE, *reasons.PLUGIN):
+        for messages in (KO, EN):
+            wanted = fields(messages.texts[f"reason.{key}"])
+            assert wanted <= set(pattern.groupindex), key
+            spoken = set(pattern.groupindex) - {"class"}
+            assert spoken <= wanted, key
+
+
+def test_long_texts_are_recognised_at_once() -> None:
+    """No pattern takes ever longer over a vendor's long words."""
+    text = "a on b: " * 500 + "needs 7 " * 500
+    check: Callable[[], object] = lambda: say(text, KO)  # noqa: E731 - timed by the suite's own limit
+    check()
+    assert re.fullmatch("(a on b: )+(needs 7 )+", text)
