@@ -195,20 +195,14 @@ class InlineDispatcher(Desk):
         """Return at once: there are no threads."""
 
 
-class ThreadDispatcher(Desk):
-    """Execute in ``in_flight`` threads fed by a queue; server queries may wait ``delay_ns`` to fill a batch."""
+class QueueDesk(Desk):
+    """What the dispatchers with threads of their own share: LoadGen's thread only cuts queries into requests and queues them."""
 
-    def __init__(
-        self, executor: Executor, samples: SampleSet, check: OutputCheck, batch: int, fail: Fail, in_flight: int, delay_ns: int
-    ) -> None:
+    def __init__(self, executor: Executor, samples: SampleSet, check: OutputCheck, batch: int, fail: Fail, delay_ns: int) -> None:
         super().__init__(executor, samples, check, batch, fail)
-        self.path = f"execute, {in_flight} thread" + ("s" if in_flight > 1 else "")
+        self.waiting: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._delay_ns = delay_ns
-        self._waiting: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._issued = 0
-        self._threads = [threading.Thread(target=self._serve, name=f"npubench-{n}", daemon=True) for n in range(in_flight)]
-        for thread in self._threads:
-            thread.start()
 
     def open(self, sink: Sink) -> None:
         """Direct what follows to ``sink``."""
@@ -220,23 +214,55 @@ class ThreadDispatcher(Desk):
         try:
             first = self.enter(ids, indices, _now())
             self._issued += len(ids)
-            if len(ids) == 1:
-                self._waiting.put(Request([first], ids, indices))
-                return
             for at in range(0, len(ids), self.batch):
                 part = indices[at : at + self.batch]
-                self._waiting.put(Request(list(range(first + at, first + at + len(part))), ids[at : at + self.batch], part))
+                self.waiting.put(Request(list(range(first + at, first + at + len(part))), ids[at : at + self.batch], part))
         except BaseException as error:
             self.fail("", error)
+
+    def coalesce(self, request: Request) -> Request:
+        """Add waiting single-sample queries up to the batch; wait for more at most the stated delay since it was issued."""
+        until = self.sink.columns.issued[request.rows[0]] + self._delay_ns
+        rows, ids, indices = list(request.rows), list(request.ids), list(request.indices)
+        while len(ids) < self.batch:
+            try:
+                left = until - _now()
+                other = self.waiting.get(timeout=left / 1e9) if left > 0 else self.waiting.get_nowait()
+            except queue.Empty:
+                break
+            if other is None:
+                self.waiting.put(None)
+                break
+            rows += other.rows
+            ids += other.ids
+            indices += other.indices
+        return Request(rows, ids, indices)
+
+    def drain(self) -> None:
+        """Wait until nothing is in flight."""
+        _wait_for(lambda: self.sink.finished >= self._issued)
+
+
+class ThreadDispatcher(QueueDesk):
+    """Execute in ``in_flight`` threads fed by a queue; server queries may wait ``delay_ns`` to fill a batch."""
+
+    def __init__(
+        self, executor: Executor, samples: SampleSet, check: OutputCheck, batch: int, fail: Fail, in_flight: int, delay_ns: int
+    ) -> None:
+        super().__init__(executor, samples, check, batch, fail, delay_ns)
+        self.path = f"execute, {in_flight} thread" + ("s" if in_flight > 1 else "")
+        self._threads = [threading.Thread(target=self._serve, name=f"npubench-{n}", daemon=True) for n in range(in_flight)]
+        for thread in self._threads:
+            thread.start()
 
     def _serve(self) -> None:
         """Take, coalesce, execute, report: one request at a time a thread."""
         try:
-            take, execute, leave = self._waiting.get, self.executor.execute, self.leave
+            take, execute, leave = self.waiting.get, self.executor.execute, self.leave
             single, batch = self.samples, self.batch
             while (request := take()) is not None:
                 if batch > 1 and len(request.ids) == 1:
-                    request = _coalesce(request, self._waiting, batch, self.sink.columns.issued[request.rows[0]] + self._delay_ns)
+                    request = self.coalesce(request)
                 inputs = single.take(request.indices)
                 started = _now()
                 outputs = execute(inputs)
@@ -244,19 +270,15 @@ class ThreadDispatcher(Desk):
         except BaseException as error:
             self.fail("", error)
 
-    def drain(self) -> None:
-        """Wait until nothing is in flight."""
-        _wait_for(lambda: self.sink.finished >= self._issued)
-
     def close(self) -> None:
         """End the threads."""
         for _ in self._threads:
-            self._waiting.put(None)
+            self.waiting.put(None)
         for thread in self._threads:
             thread.join(timeout=10)
 
 
-class SubmitDispatcher(Desk):
+class SubmitDispatcher(QueueDesk):
     """Hand requests to the runtime's own asynchronous ``submit``, at most ``in_flight`` at once.
 
     A feeder thread waits for permits, so that LoadGen's thread never does; server queries may wait ``delay_ns`` to fill a batch.
@@ -272,39 +294,19 @@ class SubmitDispatcher(Desk):
         in_flight: int,
         delay_ns: int = 0,
     ) -> None:
-        super().__init__(executor, samples, check, batch, fail)
-        self._delay_ns = delay_ns
+        super().__init__(executor, samples, check, batch, fail, delay_ns)
         self.path = f"submit, {in_flight} in flight"
-        self._waiting: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._permits = threading.Semaphore(in_flight)
-        self._issued = 0
         self._feeder = threading.Thread(target=self._feed, name="npubench-feeder", daemon=True)
         self._feeder.start()
 
-    def open(self, sink: Sink) -> None:
-        """Direct what follows to ``sink``."""
-        self.sink = sink
-        self._issued = 0
-
-    def issue(self, ids: Sequence[int], indices: Sequence[int]) -> None:
-        """Take one query from LoadGen's thread."""
-        try:
-            first = self.enter(ids, indices, _now())
-            self._issued += len(ids)
-            for at in range(0, len(ids), self.batch):
-                part = indices[at : at + self.batch]
-                self._waiting.put(Request(list(range(first + at, first + at + len(part))), ids[at : at + self.batch], part))
-        except BaseException as error:
-            self.fail("", error)
-
     def _feed(self) -> None:
         try:
-            while (request := self._waiting.get()) is not None:
+            while (request := self.waiting.get()) is not None:
                 if self.batch > 1 and len(request.ids) == 1:
                     # While there is no permit queries wait anyway, and more of them share a request.
                     self._permits.acquire()
-                    until = self.sink.columns.issued[request.rows[0]] + self._delay_ns
-                    request = _coalesce(request, self._waiting, self.batch, until)
+                    request = self.coalesce(request)
                     inputs = self.samples.take(request.indices)
                 else:
                     inputs = self.samples.take(request.indices)
@@ -333,32 +335,10 @@ class SubmitDispatcher(Desk):
 
         return done
 
-    def drain(self) -> None:
-        """Wait until nothing is in flight."""
-        _wait_for(lambda: self.sink.finished >= self._issued)
-
     def close(self) -> None:
         """End the threads."""
-        self._waiting.put(None)
+        self.waiting.put(None)
         self._feeder.join(timeout=10)
-
-
-def _coalesce(request: Request, waiting: queue.SimpleQueue[Request | None], batch: int, until_ns: int) -> Request:
-    """Add waiting single-sample queries up to the batch; wait for more until ``until_ns`` at most."""
-    rows, ids, indices = list(request.rows), list(request.ids), list(request.indices)
-    while len(ids) < batch:
-        try:
-            left = until_ns - _now()
-            other = waiting.get(timeout=left / 1e9) if left > 0 else waiting.get_nowait()
-        except queue.Empty:
-            break
-        if other is None:
-            waiting.put(None)
-            break
-        rows += other.rows
-        ids += other.ids
-        indices += other.indices
-    return Request(rows, ids, indices)
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:

@@ -62,6 +62,7 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     ("rate-hopeless", "no server rate meets the latency bound of <bound> ms; even a single query takes longer"),
     ("harness", "npubench, phase <phase.>: <words*>"),
     ("other-bundle", "<path*>: wrong digest <digest.>, the plan has <planned.>"),
+    ("bundle-version", "<path*>: schema_version is <version*>, this npubench reads <own.>"),
     ("bundle", "<words*>; run 'npubench workloads prepare<force*>'"),
     ("options", "target '<target*>': options<words*>"),
     # measure/plugin
