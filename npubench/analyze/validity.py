@@ -20,6 +20,8 @@ from npubench.measure.trace import Trace
 
 #: LoadGen's percentiles and the trace's may differ by the clock reads between them and by one rank.
 _ACCOUNT_SHARE, _ACCOUNT_NS = 0.01, 100_000
+#: How long LoadGen may take to hand over one sample of an offline query (measured: 66 ns on a virtual machine of 2026), ns.
+_HANDING_NS = 250
 #: The generator may be this late at its p99, as a share of the latency bound, before it is the one being measured.
 _LAG_SHARE = 0.1
 #: How much longer the trace may say the window was than the supervisor's clock, s.
@@ -65,8 +67,9 @@ def _strict(facts: Facts) -> Severity:
 
 def _duration(facts: Facts) -> Iterator[Finding]:
     required = facts.spec.load.min_duration_ns
-    # The last of a Poisson schedule is due a little before its end.
-    slack = 0.02 if facts.spec.load.scenario is Scenario.SERVER else 0.0
+    # The last of a Poisson schedule is due a little before its end. Elsewhere LoadGen measures the duration it holds to from
+    # some µs before the first query is issued here to some µs after the last is done.
+    slack = 0.02 if facts.spec.load.scenario is Scenario.SERVER else 0.001
     if facts.trace.window_ns < required * (1 - slack):
         yield Finding(
             "duration",
@@ -216,7 +219,13 @@ def _accounts(facts: Facts) -> Iterator[Finding]:
     account: Mapping[str, Any] = facts.trace.details.get("loadgen", {})
     if facts.spec.load.scenario is Scenario.OFFLINE:
         seen, said = facts.trace.samples / facts.trace.window_ns * 1e9, account.get("samples_per_s")
-        off = said is not None and abs(seen - said) > _ACCOUNT_SHARE * seen
+        # LoadGen's clock starts before the query is handed over, which Python makes an object of for each sample.
+        handed = facts.trace.samples * _HANDING_NS + _ACCOUNT_NS
+        off = said is not None and (
+            not said
+            or said > seen * (1 + _ACCOUNT_SHARE)
+            or facts.trace.samples / said * 1e9 > facts.trace.window_ns * (1 + _ACCOUNT_SHARE) + handed
+        )
         text = f"{seen:.6g} samples/s in the trace, {said} by LoadGen"
         evidence: dict[str, float | int | str | bool | None] = {"trace_samples_per_s": seen, "loadgen_samples_per_s": said}
     else:
@@ -320,7 +329,8 @@ def _surroundings(facts: Facts) -> Iterator[Finding]:
 def _labels(facts: Facts) -> Iterator[Finding]:
     if facts.observed["device"].get("simulated"):
         yield Finding("simulated", "note", "SIMULATED: the device is no hardware", "hardware", "Never ranked, never published.")
-    if facts.bundle.task.get("en", "") == "" and facts.bundle.gate.claim == "fidelity":
+    # Samples that come from somewhere name their sources; those of a model of one's own are drawn.
+    if facts.bundle.gate.claim == "fidelity" and not facts.bundle.sources:
         yield Finding(
             "generated-inputs",
             "note",

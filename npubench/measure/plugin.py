@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import PackageNotFoundError, entry_points, packages_distributions, version
 from typing import Any
 
 from npubench.contract.availability import Availability, Device, Rung
 from npubench.contract.backend import CONTRACT_VERSION, Backend
 from npubench.contract.options import nearest
+from npubench.plugins import BACKENDS
 
 
 class PluginError(Exception):
@@ -65,6 +66,9 @@ def find_device(name: str, availability: Availability, wanted: str) -> Device:
 
 def distribution_of(entry: str) -> dict[str, str]:
     """Return entry point, distribution and version of a plug-in; unknown parts are left out."""
+    for point in entry_points(group=BACKENDS):
+        if point.value == entry and point.dist is not None:
+            return {"entry": entry, "distribution": point.dist.name, "version": point.dist.version}
     found = {"entry": entry}
     top = entry.partition(":")[0].partition(".")[0]
     for distribution in packages_distributions().get(top, [])[:1]:

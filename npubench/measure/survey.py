@@ -93,11 +93,13 @@ def survey(
             kill_group(process)
         said.seek(0)
         complained.seek(0)
-        line = next((row for row in said.read().decode(errors="replace").splitlines() if row.startswith(_MARK)), None)
-        if line is None:
-            tail = complained.read().decode(errors="replace").strip().splitlines()
-            return _broken(backend, _ending(process.returncode, tail, python))
-    return _read(json.loads(line.removeprefix(_MARK)))
+        lines = said.read().decode(errors="replace").splitlines()
+        tail = complained.read().decode(errors="replace").strip().splitlines()
+    try:
+        return _read(json.loads(next(line for line in lines if line.startswith(_MARK)).removeprefix(_MARK)))
+    except (StopIteration, ValueError, KeyError, TypeError):
+        # No answer, half of one, or something that only looks like one.
+        return _broken(backend, _ending(process.returncode, tail, python))
 
 
 def _deadline_s() -> float:

@@ -10,6 +10,9 @@ from npubench.report.page import Difference
 #: What stands for a value that is not there.
 MISSING = "—"
 
+#: Facts of a workload or load: a subject has them only for what it ran.
+PER_RUN = ("batch:", "in-flight:", "bundle:")
+
 #: System rows that say something of how fast a machine is or how it was set up.
 SYSTEM_ROWS = ("cpu", "physical-cores", "logical-cores", "memory", "operating-system", "kernel", "governor", "virtualisation")
 
@@ -43,7 +46,9 @@ def find_differences(subjects: Mapping[str, Sequence[Record]]) -> tuple[Differen
     found = []
     for name in names:
         values = {key: fact.get(name, MISSING) for key, fact in facts.items()}
-        if len(set(values.values())) > 1:
+        # What a subject did not run is listed as unpaired and is no difference of conditions.
+        compared = values.values() if not name.startswith(PER_RUN) else (v for v in values.values() if v != MISSING)
+        if len(set(compared)) > 1:
             found.append(Difference(name, values))
     return tuple(found)
 

@@ -43,6 +43,8 @@ def run_suite(
         steps = Steps(1, "preparing")
         with steps.shown():
             ready = make_ready(suite, host, where, round_label, steps, bundles)
+        for name, why in ready.unusable.items():
+            err.print(f"[red]target '{name}' cannot be used here[/]: {_escape(why)}; its runs are left out", soft_wrap=True)
         machine = describe_machine()
         calibration = calibration_digest(store.root, machine.system_id)
         waiting = [run for run in ready.runs if not store.has(machine.system_id, run[0].run_id)]
@@ -65,9 +67,9 @@ def run_suite(
                 record = conduct(spec, bundle, score, store, machine, calibration, host.system, _follow(label, steps))
                 steps.step(_line(label, record))
                 good = good and record.status not in _BAD
-    for name, why in ready.unusable.items():
-        err.print(f"[red]target '{name}' cannot be used here[/]: {_escape(why)}; its runs are missing", soft_wrap=True)
     if ready.unusable:
+        names = ", ".join(f"'{name}'" for name in ready.unusable)
+        err.print(f"[red]runs are missing[/] of what cannot be used here, as said above: {names}", soft_wrap=True)
         return 3
     return 0 if good else 1
 

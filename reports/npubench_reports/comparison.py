@@ -357,7 +357,8 @@ def _details(rows: Sequence[RowView], messages: Messages) -> DetailTable:
     def detail(cell: Cell, metric: str, scales: Mapping[str, numbers.Scale]) -> Detail:
         estimate = cell.details.get(metric)
         shown = None if estimate is None else numbers.figure(estimate, scales[estimate.unit], messages.locale)
-        reason, count = own(messages("cell.not-measured" if estimate is None else "cell.no-reason")), ""
+        reason = own(messages("cell.not-measured") if estimate is None else messages("cell.no-reason"))
+        count = ""
         if estimate is not None and estimate.reason:
             reason = say(estimate.reason, messages, brief=True)
             # What the short sentence leaves out is how much the run had.

@@ -110,7 +110,7 @@ def _bars(view: TableView, appearance: Mapping[str, charts.Look], messages: Mess
             for cell in row.cells
             if (estimate := estimates.get(cell.subject.key)) is not None
         ]
-        lines += [(row.title, cell.subject.label, *_bar_values(cell, messages)) for cell in row.cells]
+        lines += [(row.title, cell.subject.label, *_bar_values(cell, messages)) for cell in row.cells if cell.cell is not None]
         drawn |= estimates.keys()
         unit = messages.name("unit", shown)
         description = messages("figure.bars.description", unit=unit, rows=_spoken(row, messages))

@@ -75,6 +75,7 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     # measure/check, measure/binding, measure/dispatch
     ("output-not-finite", "output '<output*>' has <count> NaN or Inf of <of> values"),
     ("output-undeclared", "output '<output*>' is returned but not declared; declared are: <words*>"),
+    ("output-none", "output '<output*>' is left out; returned are: none"),
     ("output-left-out", "output '<output*>' is left out; returned are: <words*>"),
     ("output-dtype", "output '<output*>' has dtype <has*>, declared is <declared*>"),
     ("output-shape", "output '<output*>' has shape <has*>, declared is <declared*>"),
@@ -92,6 +93,7 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     ("all-on-device", "all operators on the device"),
     ("certified-tail", "a certified tail percentile"),
     ("within-supervised", "the worker's window within the supervisor's"),
+    ("no-loadgen", "LoadGen left no account of the window"),
     ("slack-unknown", "timer slack is not known"),
     ("slack", "1 ns"),
     ("governor", "performance"),

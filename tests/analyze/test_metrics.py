@@ -65,7 +65,9 @@ def test_percentiles_are_of_the_nearest_rank(make_trace: MakeTrace) -> None:
     assert found["latency_mean"].value == 500.5 * US
 
 
-@pytest.mark.parametrize(("queries", "percentile", "there"), [(63, 0.9, False), (64, 0.9, True), (661, 0.99, False), (662, 0.99, True)])
+@pytest.mark.parametrize(
+    ("queries", "percentile", "there"), [(63, 0.9, False), (64, 0.9, True), (661, 0.99, False), (662, 0.99, True)]
+)
 def test_a_percentile_the_run_is_too_short_for_is_absent_with_the_reason(
     make_trace: MakeTrace, queries: int, percentile: float, there: bool
 ) -> None:
@@ -127,7 +129,9 @@ def test_percentiles_never_fall_and_lie_between_the_extremes(make_trace: MakeTra
     assert all(min(latencies) <= value <= max(latencies) for value in known)
 
 
-@pytest.mark.parametrize(("percentile", "key"), [(0.5, "latency_p50"), (0.99, "latency_p99"), (0.999, "latency_p999"), (0.97, "latency_p97")])
+@pytest.mark.parametrize(
+    ("percentile", "key"), [(0.5, "latency_p50"), (0.99, "latency_p99"), (0.999, "latency_p999"), (0.97, "latency_p97")]
+)
 def test_a_percentiles_key_says_which(percentile: float, key: str) -> None:
     assert percentile_key(percentile) == key
 
@@ -164,4 +168,6 @@ def test_the_golden_trace_gives_the_golden_metrics(scenario: Scenario) -> None:
     found = {name: asdict(value) for name, value in compute_metrics(read_trace(GOLDEN / "trace.npz"), scenario).items()}
     assert list(found) == list(expected)
     for name, estimate in expected.items():
-        assert found[name] == {key: pytest.approx(value, rel=1e-9) if isinstance(value, float) else value for key, value in estimate.items()}
+        assert found[name] == {
+            key: pytest.approx(value, rel=1e-9) if isinstance(value, float) else value for key, value in estimate.items()
+        }

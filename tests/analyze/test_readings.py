@@ -18,7 +18,15 @@ TIMES = np.arange(0, 25 * SECOND, SECOND // 50)
 
 
 def sensor(name: str, kind: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "kind": kind, "domain": "card", "update_period_ns": SECOND // 50, "quantum": 1, "wraps_at": None, **more}
+    return {
+        "name": name,
+        "kind": kind,
+        "domain": "card",
+        "update_period_ns": SECOND // 50,
+        "quantum": 1,
+        "wraps_at": None,
+        **more,
+    }
 
 
 def milliwatts() -> np.ndarray[Any, Any]:
@@ -40,7 +48,11 @@ def write(path: Path, *tracks: tuple[dict[str, Any], np.ndarray[Any, Any]], **mo
 
 
 def test_counter_and_gauge_tell_the_same_and_the_counter_comes_first(tmp_path: Path) -> None:
-    path = write(tmp_path / "readings.npz", (sensor("gauge", "power"), milliwatts()), (sensor("meter", "energy", domain="chip"), microjoules()))
+    path = write(
+        tmp_path / "readings.npz",
+        (sensor("gauge", "power"), milliwatts()),
+        (sensor("meter", "energy", domain="chip"), microjoules()),
+    )
     counter, gauge = account_energy(path, START, END, IDLE)
     assert (counter.sensor, counter.domain, counter.evidence) == ("meter", "chip", "device energy counter")
     assert (gauge.sensor, gauge.domain, gauge.evidence) == ("gauge", "card", "device power gauge")
@@ -53,7 +65,9 @@ def test_counter_and_gauge_tell_the_same_and_the_counter_comes_first(tmp_path: P
 
 
 def test_other_sensors_give_no_energy(tmp_path: Path) -> None:
-    path = write(tmp_path / "readings.npz", (sensor("heat", "temperature"), milliwatts()), (sensor("gauge", "power"), milliwatts()))
+    path = write(
+        tmp_path / "readings.npz", (sensor("heat", "temperature"), milliwatts()), (sensor("gauge", "power"), milliwatts())
+    )
     assert [found.sensor for found in account_energy(path, START, END, IDLE)] == ["gauge"]
 
 
@@ -104,5 +118,7 @@ def test_truncated_readings_are_no_energy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("header", [{}, [{}], [{"name": "g"}], 3, ["g"]])
 def test_a_damaged_header_is_no_energy(tmp_path: Path, header: Any) -> None:
-    path = write(tmp_path / "r.npz", (sensor("g", "power"), milliwatts()), header=np.frombuffer(json.dumps(header).encode(), np.uint8))
+    path = write(
+        tmp_path / "r.npz", (sensor("g", "power"), milliwatts()), header=np.frombuffer(json.dumps(header).encode(), np.uint8)
+    )
     assert account_energy(path, START, END, IDLE) == ()

@@ -34,7 +34,9 @@ def account(trace: Trace, scenario: Scenario) -> dict[str, float]:
 
 
 @pytest.fixture
-def clean(tmp_path: Path, make_spec: Callable[..., RunSpec], make_bundle: Callable[..., Bundle], make_trace: Callable[..., Trace]) -> Callable[[Scenario], Facts]:
+def clean(
+    tmp_path: Path, make_spec: Callable[..., RunSpec], make_bundle: Callable[..., Bundle], make_trace: Callable[..., Trace]
+) -> Callable[[Scenario], Facts]:
     def build(scenario: Scenario) -> Facts:
         latencies = (MS * np.random.default_rng(11).normal(1, 0.01, 2000)).astype(np.int64)
         every = 1_200_000 if scenario is Scenario.SERVER else None
@@ -71,7 +73,9 @@ def load(**changes: Any) -> Change:
 
 
 def trace(**changes: Callable[[Trace], Any]) -> Change:
-    return lambda facts: replace(facts, trace=replace(facts.trace, **{name: change(facts.trace) for name, change in changes.items()}))
+    return lambda facts: replace(
+        facts, trace=replace(facts.trace, **{name: change(facts.trace) for name, change in changes.items()})
+    )
 
 
 def observed(part: str, **changes: Any) -> Change:
@@ -87,7 +91,9 @@ def metric(name: str, estimate: Estimate) -> Change:
 
 
 def generated(facts: Facts) -> Facts:
-    return replace(facts, bundle=replace(facts.bundle, task={"ko": "", "en": ""}, gate=replace(facts.bundle.gate, claim="fidelity")))
+    return replace(
+        facts, bundle=replace(facts.bundle, task={"ko": "", "en": ""}, gate=replace(facts.bundle.gate, claim="fidelity"))
+    )
 
 
 def said(**values: float) -> Change:
@@ -140,7 +146,9 @@ FIRES: list[tuple[str, str, Scenario, Change]] = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "severity", "scenario", "change"), FIRES, ids=[f"{n}-{fires[0]}" for n, fires in enumerate(FIRES)])
+@pytest.mark.parametrize(
+    ("rule", "severity", "scenario", "change"), FIRES, ids=[f"{n}-{fires[0]}" for n, fires in enumerate(FIRES)]
+)
 def test_a_rule_fires_on_what_it_is_for_and_alone(
     clean: Callable[[Scenario], Facts], rule: str, severity: str, scenario: Scenario, change: Change
 ) -> None:
@@ -177,12 +185,18 @@ def test_every_rule_in_the_source_is_fired_above() -> None:
         ("governor", ONE, facts(governor=None)),
     ],
 )
-def test_a_rule_is_silent_just_within_its_bound(clean: Callable[[Scenario], Facts], rule: str, scenario: Scenario, change: Change) -> None:
+def test_a_rule_is_silent_just_within_its_bound(
+    clean: Callable[[Scenario], Facts], rule: str, scenario: Scenario, change: Change
+) -> None:
     assert rule not in {finding.rule for finding in judge(change(clean(scenario)))}
 
 
-@pytest.mark.parametrize("change", [late(0.11), facts(drift=Drift(0.05, 0.05, 1e-6, True)), metric("latency_p99", absent("ns", "short"))])
-def test_what_a_run_of_a_second_cannot_be_held_to_is_a_warning_in_smoke(clean: Callable[[Scenario], Facts], change: Change) -> None:
+@pytest.mark.parametrize(
+    "change", [late(0.11), facts(drift=Drift(0.05, 0.05, 1e-6, True)), metric("latency_p99", absent("ns", "short"))]
+)
+def test_what_a_run_of_a_second_cannot_be_held_to_is_a_warning_in_smoke(
+    clean: Callable[[Scenario], Facts], change: Change
+) -> None:
     smoke = clean(SERVER)
     (finding,) = judge(change(replace(smoke, spec=replace(smoke.spec, grade="smoke"))))
     assert finding.severity == "warning"
@@ -194,8 +208,13 @@ def test_where_loadgens_thread_executes_the_wait_for_the_device_is_not_its_lag(c
     n = base.trace.samples
     done = base.trace.scheduled_ns[0] + np.arange(1, n + 1) * 3 * MS // 2
     issued = np.concatenate((base.trace.scheduled_ns[:1], done[:-1])) + 5_000
-    crowded = replace(base.trace, issued_ns=issued, started_ns=issued, done_ns=done, details={"inline": True, "loadgen": {"p50_ns": 0.0}})
-    found = {inline: judge(replace(base, trace=replace(crowded, details={**crowded.details, "inline": inline}))) for inline in (True, False)}
+    crowded = replace(
+        base.trace, issued_ns=issued, started_ns=issued, done_ns=done, details={"inline": True, "loadgen": {"p50_ns": 0.0}}
+    )
+    found = {
+        inline: judge(replace(base, trace=replace(crowded, details={**crowded.details, "inline": inline})))
+        for inline in (True, False)
+    }
     assert "client-lag" not in {finding.rule for finding in found[True]}
     assert "client-lag" in {finding.rule for finding in found[False]}
 

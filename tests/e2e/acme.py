@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 #: A vendor's plug-in and a workload, as a distribution of its own. What it does wrong is asked for by an option.
-BACKEND = '''
+BACKEND = """
 import multiprocessing, os, signal, subprocess, sys, time
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +71,7 @@ class Acme(Backend):
 
     def load(self, artefact: Artefact, device: Device, options: Options) -> Executor:
         return Loaded(options)
-'''
+"""
 
 WORKLOAD = """
 schema_version = 1
@@ -95,7 +95,7 @@ unit = "ratio"
 claim = "accuracy"
 """
 
-MODULE = '''
+MODULE = """
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
@@ -118,13 +118,13 @@ def build(sources):
 def score(outputs, labels, reference):
     error = np.abs(np.nan_to_num(outputs["y"][:, 0], nan=1e9) - labels["sum"])
     return float(np.mean(error < 1e-3))
-'''
+"""
 
 #: A plug-in broken in three ways before anything is measured with it.
 BROKEN = {
     "broken_import": "raise ImportError('libvendor.so.4: cannot open shared object file')\n",
     "broken_crash": "import ctypes\n\nctypes.string_at(0)\n",
-    "broken_probe": '''
+    "broken_probe": """
 import time
 
 from npubench.contract import Backend
@@ -136,7 +136,7 @@ class Plugin(Backend):
 
     def load(self, artefact, device, options):
         raise NotImplementedError
-''',
+""",
 }
 
 

@@ -65,12 +65,13 @@ FAILED = {name: what for group in (FAULTS, ASYNCHRONOUS, HANGS, HANGS_ASYNCHRONO
 
 @dataclass(frozen=True)
 class Night:
-    """What came of it: the quick world and the one that hangs, and every record by target; ``good`` is the quick one's."""
+    """What came of it: the quick world and the one that hangs, every record by target (``good`` is the quick one's),
+    and how to run either suite once more."""
 
     worlds: tuple[World, World]
-    suites: tuple[Path, Path]
     results: tuple[Result, ...]
     records: dict[str, dict[str, Any]]
+    again: Callable[[int], Started]
 
 
 class BeginningNight:
@@ -113,7 +114,7 @@ class BeginningNight:
         """Wait for both."""
         results = tuple(one.wait() for one in self.started)
         quick, slow = self.worlds
-        return Night(self.worlds, self.suites, results, {**one_by_target(slow.store()), **one_by_target(quick.store())})
+        return Night(self.worlds, results, {**one_by_target(slow.store()), **one_by_target(quick.store())}, self.again)
 
 
 def _simulated(group: dict[str, tuple[dict[str, Any], str]], **more: Any) -> dict[str, Any]:

@@ -31,7 +31,13 @@ class BeginningScenes:
             {"plain": PLAIN, "twin": twin, "threads": {**PLAIN, "options": {"max_in_flight": 2}}},
             [
                 {"targets": ["plain"], "workloads": ["probe"], "scenarios": ["single-stream", "multi-stream", "offline"]},
-                {"targets": ["plain"], "workloads": ["probe"], "scenarios": ["server"], "target_qps": "auto", "latency_bound_ms": 30},
+                {
+                    "targets": ["plain"],
+                    "workloads": ["probe"],
+                    "scenarios": ["server"],
+                    "target_qps": "auto",
+                    "latency_bound_ms": 30,
+                },
                 {
                     "targets": ["threads", "twin"],
                     "workloads": ["probe"],
@@ -51,5 +57,7 @@ class BeginningScenes:
     def end(self) -> Scenes:
         """Wait for it."""
         world, result = self._world, self.started[0].wait()
-        records = {f"{r['spec']['target']['name']} {r['spec']['load']['scenario']}": r for r in read_records(world.store()).values()}
+        records = {
+            f"{r['spec']['target']['name']} {r['spec']['load']['scenario']}": r for r in read_records(world.store()).values()
+        }
         return Scenes(world, self._suite, world.store(), result, records)

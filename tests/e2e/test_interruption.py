@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,12 @@ def finished(store: Path) -> int:
     return sum(not path.parent.parent.name.startswith(".") for path in store.glob("*/*/record.json"))
 
 
-#: When to kill: a name, and what is then to be seen in the store.
-MOMENTS: dict[str, Callable[[Path], bool]] = {
-    "while it prepares": lambda store: (store / ".lock").exists(),
-    "when a worker has started": lambda store: in_progress(store, "spec.json"),
-    "in the window": lambda store: in_progress(store, "loadgen/measure/mlperf_log_detail.txt"),
-    "when a record is written": lambda store: in_progress(store, "record.json"),
-    "when a run has been published": lambda store: finished(store) > 0,
+#: When to kill: a name, and whether the moment has come by what is to be seen in the store, where so many were finished.
+MOMENTS: dict[str, Callable[[Path, int], bool]] = {
+    "while it prepares": lambda store, before: (store / ".lock").exists(),
+    "in the window": lambda store, before: in_progress(store, "loadgen/measure/mlperf_log_detail.txt"),
+    "when a record is written": lambda store, before: in_progress(store, "record.json") or finished(store) > before,
+    "when a run has been published": lambda store, before: finished(store) > before,
 }
 
 
@@ -41,7 +41,7 @@ def test_killed_at_any_moment_it_loses_the_run_in_progress_at_most(world: World)
     before: dict[str, tuple[str, int]] = {}
     for moment, has_come in MOMENTS.items():
         running = world.start("run", suite, "--store", store)
-        assert wait_until(lambda has_come=has_come, running=running: has_come(store) or running.process.poll() is not None, every_s=0.001)
+        assert wait_until(partial(has_come, store, len(before)), every_s=0.001), moment
         running.signal(signal.SIGKILL)
         assert running.wait().code == -signal.SIGKILL, moment
         # Worker, sampler and prober die with it.

@@ -109,7 +109,9 @@ class World:
         with ThreadPoolExecutor(2) as pool:
             return list(pool.map(lambda call: self(*call), calls))
 
-    def suite(self, targets: Mapping[str, Mapping[str, Any]], runs: Sequence[Mapping[str, Any]], name: str = "suite", **top: Any) -> Path:
+    def suite(
+        self, targets: Mapping[str, Mapping[str, Any]], runs: Sequence[Mapping[str, Any]], name: str = "suite", **top: Any
+    ) -> Path:
         """Write a suite file of grade smoke."""
         path = self.folder / f"{name}.toml"
         content = {"schema_version": 1, "name": name, "grade": "smoke", **top}

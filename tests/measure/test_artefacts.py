@@ -50,7 +50,9 @@ class Folders(Compiler):
         return Artefact(work, "folder")
 
 
-def made(backend: Backend, cache: Path, model: Model = MODEL, device: Device = DEVICE, options: Any = Options(), name: str = "acme") -> Any:
+def made(
+    backend: Backend, cache: Path, model: Model = MODEL, device: Device = DEVICE, options: Any = Options(), name: str = "acme"
+) -> Any:
     return compile_cached(backend, name, model, device, options, cache)
 
 
@@ -90,7 +92,9 @@ def test_whatever_decides_the_artefact_makes_another(tmp_path: Path, changed: di
     assert backend.compiled == 2
 
 
-@pytest.mark.parametrize("changed", [{"model": replace(MODEL, workload="v", path=Path("n.onnx"))}, {"device": Device("npu:7", "ACME-1")}])
+@pytest.mark.parametrize(
+    "changed", [{"model": replace(MODEL, workload="v", path=Path("n.onnx"))}, {"device": Device("npu:7", "ACME-1")}]
+)
 def test_what_decides_nothing_makes_no_other(tmp_path: Path, changed: dict[str, Any]) -> None:
     made(Compiler(), tmp_path)
     assert made(Compiler(), tmp_path, **changed).cached

@@ -161,7 +161,9 @@ def build(make_samples: Callable[[int], SampleSet], y: TensorSpec, failures: Fai
     return make
 
 
-def sink_for(samples: int, looked_at: frozenset[int] | None = frozenset(), complete: Callable[[Sequence[int]], None] | None = None) -> Sink:
+def sink_for(
+    samples: int, looked_at: frozenset[int] | None = frozenset(), complete: Callable[[Sequence[int]], None] | None = None
+) -> Sink:
     return Sink(Columns(samples), looked_at, complete or Completed())
 
 

@@ -25,6 +25,8 @@ from npubench.measure.samples import SampleSet
 
 DURATION_NS = 150_000_000
 
+SLOW = Pace(latency_ns=1e6, samples_per_s=2000.0)
+
 
 class Sleeper(Executor):
     """Takes a millisecond, or no time at all."""
@@ -64,8 +66,10 @@ def never(reason: str, error: BaseException | None) -> None:
 
 
 @pytest.fixture
-def run(tmp_path: Path, make_samples: Callable[[int], SampleSet], y: TensorSpec) -> Callable[..., tuple[Window, Sink, dict[str, Any]]]:
-    def run(load: LoadSpec, kind: str = "inline", executor: Executor | None = None, pace: Pace = Pace(1e6, 2000.0), **more: Any) -> Any:
+def run(
+    tmp_path: Path, make_samples: Callable[[int], SampleSet], y: TensorSpec
+) -> Callable[..., tuple[Window, Sink, dict[str, Any]]]:
+    def run(load: LoadSpec, kind: str = "inline", executor: Executor | None = None, pace: Pace = SLOW, **more: Any) -> Any:
         check = OutputCheck(bind([y], [y], "output"))
         samples = make_samples(load.batch)
         common = (executor or Sleeper(), samples, check, load.batch, never)
@@ -98,7 +102,9 @@ def test_the_trace_is_loadgens_account(run: Callable[..., Any], scenario: Scenar
     trace, account = window.trace, window.trace.details["loadgen"]
     assert log["result_query_count"] == trace.queries
     assert trace.samples == sink.finished == sink.columns.rows <= sink.columns.capacity
-    assert trace.samples == (log["effective_min_sample_count"] if scenario is Scenario.OFFLINE else trace.queries * load.samples_per_query)
+    assert trace.samples == (
+        log["effective_min_sample_count"] if scenario is Scenario.OFFLINE else trace.queries * load.samples_per_query
+    )
     assert (trace.issued_ns <= trace.started_ns).all()
     assert (trace.started_ns < trace.done_ns).all()
     assert (trace.scheduled_ns <= trace.issued_ns).all()
@@ -168,7 +174,7 @@ def test_a_window_with_too_many_waiting_ends_early(run: Callable[..., Any]) -> N
 
 
 def test_a_stray_audit_file_changes_nothing(run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "audit.config").write_text("*.SingleStream.min_query_count = 4000\n")
+    (tmp_path / "audit.config").write_text("*.SingleStream.min_query_count = 25\n")
     monkeypatch.chdir(tmp_path)
     _, _, log = run(load_of(Scenario.SINGLE_STREAM, min_duration_ns=10_000_000), executor=Sleeper(0))
     assert log["effective_min_query_count"] == 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -36,6 +35,11 @@ FINISHED = """event '{"event": "finished"}'\n"""
 LONG = 60.0
 
 
+def descriptors() -> list[str]:
+    """Return this process's open descriptors; two listings are alike where nothing was left open in between."""
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
 @pytest.fixture
 def run(tmp_path: Path, make_spec: Callable[..., RunSpec]) -> Callable[..., Outcome]:
     def run(body: str, on_event: Callable[[Mapping[str, Any]], None] = lambda event: None, **changes: Any) -> Outcome:
@@ -63,7 +67,9 @@ def test_a_worker_that_finishes_is_finished(run: Callable[..., Outcome], tmp_pat
     assert outcome.wall_ns > 0
 
 
-def test_the_worker_gets_the_spec_as_it_is(run: Callable[..., Outcome], tmp_path: Path, make_spec: Callable[..., RunSpec]) -> None:
+def test_the_worker_gets_the_spec_as_it_is(
+    run: Callable[..., Outcome], tmp_path: Path, make_spec: Callable[..., RunSpec]
+) -> None:
     run(FINISHED)
     spec = make_spec(target={"python": str(tmp_path / "python")}, watchdog_s=LONG, deadlines_s={})
     assert json.loads((tmp_path / "run" / "spec.json").read_text()) == to_plain(spec)
@@ -75,7 +81,10 @@ def test_the_worker_has_the_targets_environment(run: Callable[..., Outcome], tmp
 
 
 def test_a_failure_the_worker_reports_is_told_in_its_words(run: Callable[..., Outcome]) -> None:
-    outcome = run(PHASE % "compile" + """event '{"event": "failed", "kind": "skipped", "phase": "compile", "reason": "no Conv3D"}'; exit 70""")
+    outcome = run(
+        PHASE % "compile"
+        + """event '{"event": "failed", "kind": "skipped", "phase": "compile", "reason": "no Conv3D"}'; exit 70"""
+    )
     assert (outcome.kind, outcome.reason, outcome.phase) == ("skipped", "no Conv3D", "compile")
 
 
@@ -180,19 +189,23 @@ def test_an_interrupt_ends_the_worker_and_goes_on(run: Callable[..., Outcome], t
 
 
 def test_an_interpreter_that_is_not_there_is_the_targets_fault(tmp_path: Path, make_spec: Callable[..., RunSpec]) -> None:
-    before = os.listdir("/proc/self/fd")
+    before = descriptors()
     outcome = run_worker(make_spec(target={"python": "/no/such/python"}), tmp_path)
     assert outcome.kind == "target"
     assert "target 'card': python '/no/such/python' cannot be started" in outcome.reason
-    assert os.listdir("/proc/self/fd") == before
+    assert descriptors() == before
 
 
 def test_no_descriptor_is_left_behind(run: Callable[..., Outcome]) -> None:
     run(FINISHED)
-    before = os.listdir("/proc/self/fd")
-    for body in (FINISHED, "kill -9 $$\n", PHASE % "baseline" + """event '{"event": "baseline"}'\nhead -c1 < /proc/self/fd/$control\n""" + FINISHED):
+    before = descriptors()
+    for body in (
+        FINISHED,
+        "kill -9 $$\n",
+        PHASE % "baseline" + """event '{"event": "baseline"}'\nhead -c1 < /proc/self/fd/$control\n""" + FINISHED,
+    ):
         run(body)
-    assert os.listdir("/proc/self/fd") == before
+    assert descriptors() == before
 
 
 def test_the_sampler_is_ahead_of_the_baseline_and_stopped_after_the_end(run: Callable[..., Outcome], tmp_path: Path) -> None:

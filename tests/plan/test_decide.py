@@ -47,7 +47,9 @@ Decide = Callable[..., RunSpec]
 def plan(tmp_path: Path, make_bundle: Callable[..., Bundle]) -> Decide:
     bundle = make_bundle(tmp_path / "bundle")
 
-    def plan(suite: SuiteFile, n: int = 0, host: HostFile | None = None, bundle: Bundle = bundle, label: str = "", **wish: Any) -> RunSpec:
+    def plan(
+        suite: SuiteFile, n: int = 0, host: HostFile | None = None, bundle: Bundle = bundle, label: str = "", **wish: Any
+    ) -> RunSpec:
         host = host or HostFile(schema_version=1)
         return decide(replace(wished(suite, host)[n], **wish), bundle, suite, host, Path("/cache"), range(4), label)
 
@@ -91,6 +93,7 @@ def test_official_runs_three_times_under_seeds_of_their_own(plan: Decide) -> Non
     for field in fields(Seeds):
         values = [getattr(spec.load.seeds, field.name) for spec in specs]
         assert values == [values[0] + n * REPEAT_SEEDS for n in range(3)]
+        assert len(set(values)) == 3
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,9 @@ def test_what_a_suite_names_must_be_there(suite: SuiteFile, words: str) -> None:
 
 
 def test_a_precision_the_bundle_lacks_is_named_with_the_nearest(plan: Decide) -> None:
-    with pytest.raises(SuiteError, match=r"night\.toml: run\[0\]\.precisions: workload 'tiny' has no precision 'fp16'; did you mean 'fp32'\?"):
+    with pytest.raises(
+        SuiteError, match=r"night\.toml: run\[0\]\.precisions: workload 'tiny' has no precision 'fp16'; did you mean 'fp32'\?"
+    ):
         plan(suite_of("smoke", run(precisions=["fp16"])))
 
 
@@ -125,11 +130,16 @@ def test_vendor_precision_needs_no_variant(plan: Decide) -> None:
     assert plan(suite_of("smoke", run(precisions=["vendor"]))).precision == "vendor"
 
 
-def test_a_server_run_without_a_bound_says_where_to_give_one(plan: Decide, tmp_path: Path, make_bundle: Callable[..., Bundle]) -> None:
+def test_a_server_run_without_a_bound_says_where_to_give_one(
+    plan: Decide, tmp_path: Path, make_bundle: Callable[..., Bundle]
+) -> None:
     unbound = make_bundle(tmp_path / "unbound", latency_bound_ns=None)
     with pytest.raises(SuiteError, match=r"night\.toml: run\[0\]\.latency_bound_ms: is missing"):
         plan(suite_of("smoke", run(scenarios=["server"])), bundle=unbound)
-    assert plan(suite_of("smoke", run(scenarios=["server"], latency_bound_ms=2.5)), bundle=unbound).load.latency_bound_ns == 2_500_000
+    assert (
+        plan(suite_of("smoke", run(scenarios=["server"], latency_bound_ms=2.5)), bundle=unbound).load.latency_bound_ns
+        == 2_500_000
+    )
     assert plan(suite_of("smoke", run(scenarios=["offline"])), bundle=unbound).load.latency_bound_ns is None
 
 
@@ -193,9 +203,14 @@ def test_deadlines_have_room_for_the_window_and_can_be_set(plan: Decide) -> None
 
 
 def test_the_host_file_says_what_a_target_is_here() -> None:
-    suite = suite_of(targets={"a": {"backend": "acme", "device": "npu:0", "options": {"x": 1, "y": 1}, "env": {"A": "1"}, "python": "p"}})
+    suite = suite_of(
+        targets={"a": {"backend": "acme", "device": "npu:0", "options": {"x": 1, "y": 1}, "env": {"A": "1"}, "python": "p"}}
+    )
     host = HostFile.model_validate(
-        {"schema_version": 1, "target": {"a": {"device": "npu:7", "python": "/venv/bin/python", "options": {"y": 2}, "env": {"B": "2"}}}}
+        {
+            "schema_version": 1,
+            "target": {"a": {"device": "npu:7", "python": "/venv/bin/python", "options": {"y": 2}, "env": {"B": "2"}}},
+        }
     )
     assert resolve_targets(suite, host)["a"] == TargetSpec(
         "a", "acme", "npu:7", "", {"x": 1, "y": 2}, "/venv/bin/python", {"A": "1", "B": "2"}
@@ -227,7 +242,9 @@ def test_a_runs_name_is_one_folder_whatever_things_are_called(make_spec: Callabl
     assert "\0" not in found
 
 
-def test_a_runs_name_does_not_change_with_the_place_of_bundle_and_cache_nor_with_patience(make_spec: Callable[..., RunSpec]) -> None:
+def test_a_runs_name_does_not_change_with_the_place_of_bundle_and_cache_nor_with_patience(
+    make_spec: Callable[..., RunSpec],
+) -> None:
     spec = make_spec()
     moved = replace(spec, run_id="x", bundle="/elsewhere", cache="/else", deadlines_s={"measure": 1.0}, watchdog_s=1.0)
     assert run_id(moved) == run_id(spec)
@@ -252,10 +269,14 @@ def other(value: Any, n: int) -> Any:
 
 
 @given(data=st.data(), n=st.integers(1, 1000))
-def test_a_runs_name_changes_with_anything_that_identifies_it(make_spec: Callable[..., RunSpec], data: st.DataObject, n: int) -> None:
+def test_a_runs_name_changes_with_anything_that_identifies_it(
+    make_spec: Callable[..., RunSpec], data: st.DataObject, n: int
+) -> None:
     spec = make_spec(Scenario.SERVER)
     own = [(RunSpec, f.name) for f in fields(RunSpec) if f.name not in INCIDENTAL | {"target", "load"}]
-    inner = [(TargetSpec, f.name) for f in fields(TargetSpec)] + [(LoadSpec, f.name) for f in fields(LoadSpec) if f.name != "seeds"]
+    inner = [(TargetSpec, f.name) for f in fields(TargetSpec)] + [
+        (LoadSpec, f.name) for f in fields(LoadSpec) if f.name != "seeds"
+    ]
     seeds = [(Seeds, f.name) for f in fields(Seeds)]
     kind, name = data.draw(st.sampled_from([*own, *inner, *seeds]))
     if kind is RunSpec:
@@ -265,6 +286,8 @@ def test_a_runs_name_changes_with_anything_that_identifies_it(make_spec: Callabl
     elif kind is LoadSpec:
         changed = replace(spec, load=replace(spec.load, **{name: other(getattr(spec.load, name), n)}))
     else:
-        changed = replace(spec, load=replace(spec.load, seeds=replace(spec.load.seeds, **{name: other(getattr(spec.load.seeds, name), n)})))
+        changed = replace(
+            spec, load=replace(spec.load, seeds=replace(spec.load.seeds, **{name: other(getattr(spec.load.seeds, name), n)}))
+        )
     assert run_id(changed) != run_id(spec)
     assert run_id(changed) == run_id(replace(changed, bundle="/elsewhere"))

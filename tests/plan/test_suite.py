@@ -53,7 +53,13 @@ def test_a_suite_is_read_with_its_defaults(tmp_path: Path) -> None:
     assert where == path
     assert (suite.name, suite.grade, suite.watchdog_s, suite.deadline_s) == ("night", "nightly", 60.0, {})
     assert suite.target["card"].options == {"cores": 4}
-    assert (run.precisions, run.scenarios, run.target_qps, run.in_flight, run.batch) == (["fp32"], ["single-stream"], "auto", 1, None)
+    assert (run.precisions, run.scenarios, run.target_qps, run.in_flight, run.batch) == (
+        ["fp32"],
+        ["single-stream"],
+        "auto",
+        1,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,7 +92,7 @@ WRONG = [
     ("grades = 1\n" + SUITE, "unknown key 'grades'; did you mean 'grade'?"),
     ("zzzz = 1\n" + SUITE, "unknown key 'zzzz'; valid are: deadline_s, grade, name, run, schema_version, target, watchdog_s"),
     (at('device = "npu:0"', 'device = "npu:0"\ndevise = "x"'), "unknown key 'target.card.devise'; did you mean 'device'?"),
-    (SUITE.replace("card", "float-card") + '[target.float-card.x]\n', "unknown key 'target.float-card.x'"),
+    (SUITE.replace("card", "float-card") + "[target.float-card.x]\n", "unknown key 'target.float-card.x'"),
     # unknown names
     (at('"nightly"', '"nigthly"'), "grade: 'nigthly' is not valid; did you mean 'nightly'?"),
     (SUITE + 'scenarios = ["single-steam"]\n', "run[0].scenarios[0]: 'single-steam' is not valid; did you mean 'single-stream'?"),
@@ -148,7 +154,9 @@ def test_bytes_that_are_no_text_are_no_suite(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_names_the_nearest_shipped_suite() -> None:
-    with pytest.raises(SuiteError, match=r"there is no suite 'dmeo'; did you mean 'demo'\? \(or give the path of a \.toml file\)"):
+    with pytest.raises(
+        SuiteError, match=r"there is no suite 'dmeo'; did you mean 'demo'\? \(or give the path of a \.toml file\)"
+    ):
         read_suite("dmeo")
 
 
@@ -167,7 +175,12 @@ def test_every_key_says_what_it_is() -> None:
     for model in (SuiteFile, HostFile):
         schema = model.model_json_schema()
         parts = {model.__name__: schema, **schema["$defs"]}
-        silent = [f"{name}.{key}" for name, part in parts.items() for key, value in part["properties"].items() if not value.get("description")]
+        silent = [
+            f"{name}.{key}"
+            for name, part in parts.items()
+            for key, value in part["properties"].items()
+            if not value.get("description")
+        ]
         assert silent == []
 
 

@@ -59,7 +59,14 @@ def full(make_record: Make, make_trace: Callable[..., Trace]) -> Record:
             host_operators=None,
             offload_source=None,
         ),
-        phases=(PhaseTime(phase="search", start_ns=1, end_ns=2, steps=(SearchStep(target_qps=1.5, queries=3, percentile_ns=None, met=False, certifying=True),)),),
+        phases=(
+            PhaseTime(
+                phase="search",
+                start_ns=1,
+                end_ns=2,
+                steps=(SearchStep(target_qps=1.5, queries=3, percentile_ns=None, met=False, certifying=True),),
+            ),
+        ),
         findings=(Finding("drift", "warning", "1 %", "0 %", "Wait.", {"change": 0.01, "text": "x", "none": None}),),
         energy=(
             Energy(
@@ -88,7 +95,9 @@ def test_a_record_is_read_as_it_was_written(full: Record) -> None:
     unit=st.text(max_size=5),
     n=st.none() | st.integers(0, 2**53),
     reason=st.none() | st.text(max_size=10),
-    evidence=st.dictionaries(st.text(max_size=4), st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=4), max_size=3),
+    evidence=st.dictionaries(
+        st.text(max_size=4), st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=4), max_size=3
+    ),
 )
 def test_whatever_was_observed_survives_the_way_through_json(
     make_record: Make, value: float, unit: str, n: int | None, reason: str | None, evidence: dict[str, Any]
@@ -129,7 +138,23 @@ def put(data: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 #: What maps names to values takes any name.
-OPEN = {"metrics", "settings", "device", "versions", "packages", "environment", "title", "task", "notes", "files", "plugin", "evidence", "options", "env", "deadlines_s"}
+OPEN = {
+    "metrics",
+    "settings",
+    "device",
+    "versions",
+    "packages",
+    "environment",
+    "title",
+    "task",
+    "notes",
+    "files",
+    "plugin",
+    "evidence",
+    "options",
+    "env",
+    "deadlines_s",
+}
 
 
 def test_an_unknown_key_is_refused_wherever_it_stands(full: Record) -> None:
@@ -156,7 +181,10 @@ def test_a_metric_that_is_no_number_never_gets_into_a_record(make_record: Make) 
         make_record(metrics={"throughput": Estimate(math.nan, "samples/s")})
 
 
-@pytest.mark.parametrize(("path", "value"), [(("status",), "fine"), (("spec", "repeat"), "0"), (("spec", "target"), []), (("bundle", "claim"), "speed")])
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [(("status",), "fine"), (("spec", "repeat"), "0"), (("spec", "target"), []), (("bundle", "claim"), "speed")],
+)
 def test_a_value_of_another_kind_is_refused(full: Record, path: tuple[str, ...], value: Any) -> None:
     with pytest.raises(ValidationError):
         Record.model_validate(put(json.loads(full.model_dump_json()), path, value))

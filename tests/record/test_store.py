@@ -63,7 +63,9 @@ def test_an_empty_or_missing_store_has_nothing(store: Store) -> None:
     assert store.read() == ([], [])
 
 
-def test_runs_are_listed_by_system_and_name(store: Store, make_record: Make, make_spec: Callable[..., RunSpec], publish: Publish) -> None:
+def test_runs_are_listed_by_system_and_name(
+    store: Store, make_record: Make, make_spec: Callable[..., RunSpec], publish: Publish
+) -> None:
     for system, run in (("n2", "a"), ("n1", "b"), ("n1", "a")):
         publish(store, make_record(make_spec(run_id=run), system_id=system))
     assert [(folder.parent.name, folder.name) for folder in store.folders()] == [("n1", "a"), ("n1", "b"), ("n2", "a")]
@@ -87,7 +89,9 @@ def test_what_a_killed_process_left_open_is_removed_and_nothing_else(store: Stor
 
 
 @pytest.mark.parametrize("point", ["fsync", "rename"])
-def test_a_kill_at_any_moment_of_publishing_loses_at_most_the_run_in_progress(store: Store, named: Named, publish: Publish, point: str) -> None:
+def test_a_kill_at_any_moment_of_publishing_loses_at_most_the_run_in_progress(
+    store: Store, named: Named, publish: Publish, point: str
+) -> None:
     publish(store, named("a"))
     script = f"""
 import os, pathlib, sys
@@ -114,7 +118,7 @@ store.publish(folder, record)
 def test_a_record_is_on_disk_before_it_is_in_its_place(store: Store, named: Named, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     fsync, rename = os.fsync, Path.rename
-    monkeypatch.setattr(os, "fsync", lambda fd: (order.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name), fsync(fd))[1])
+    monkeypatch.setattr(os, "fsync", lambda fd: (order.append(Path(f"/proc/self/fd/{fd}").readlink().name), fsync(fd))[1])
     monkeypatch.setattr(Path, "rename", lambda path, to: (order.append("rename"), rename(path, to))[1])
     folder = store.open_run("a")
     (folder / "trace.npz").write_bytes(b"x")
@@ -125,9 +129,13 @@ def test_a_record_is_on_disk_before_it_is_in_its_place(store: Store, named: Name
 def test_a_second_writer_is_refused_and_the_first_goes_on(store: Store, named: Named, publish: Publish) -> None:
     with store.writing():
         folder = store.open_run("a")
-        with pytest.raises(StoreError, match=r"store: another npubench is writing to this store; wait for it or choose another --store"):
-            with Store(store.root).writing():
-                pytest.fail("two writers")
+        with (
+            pytest.raises(
+                StoreError, match=r"store: another npubench is writing to this store; wait for it or choose another --store"
+            ),
+            Store(store.root).writing(),
+        ):
+            pytest.fail("two writers")
         assert folder.exists()
         store.publish(folder, named("a"))
     with Store(store.root).writing():
@@ -144,9 +152,9 @@ def test_the_lock_ends_with_the_block_whatever_ends_it(store: Store) -> None:
 def test_a_store_that_cannot_be_made_says_where_and_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for root in (tmp_path / "file", tmp_path / "file" / "store"):
-        with pytest.raises(StoreError, match=r"file.*: the store cannot be written: .*; choose another with --store"):
-            with Store(root).writing():
-                pytest.fail("written")
+        refused = pytest.raises(StoreError, match=r"file.*: the store cannot be written: .*; choose another with --store")
+        with refused, Store(root).writing():
+            pytest.fail("written")
 
 
 def test_a_run_folder_that_cannot_be_made_says_where(store: Store) -> None:
@@ -176,7 +184,9 @@ def test_a_full_disk_says_so_and_keeps_what_was_finished(
     assert ids(store) == ["a", "b"]
 
 
-def test_a_run_is_never_replaced(store: Store, named: Named, make_record: Make, make_spec: Callable[..., RunSpec], publish: Publish) -> None:
+def test_a_run_is_never_replaced(
+    store: Store, named: Named, make_record: Make, make_spec: Callable[..., RunSpec], publish: Publish
+) -> None:
     publish(store, named("a"))
     other = make_record(make_spec(run_id="a"), status="failed", reason="lost")
     with pytest.raises(StoreError, match=r"node-1/a: there is such a run already; records are never replaced \(use --round\)"):
@@ -244,7 +254,9 @@ def test_a_record_that_is_a_folder_cannot_be_read(tmp_path: Path) -> None:
         read_record(tmp_path / "record.json")
 
 
-def test_an_older_record_is_brought_up_step_by_step(store: Store, named: Named, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_record_is_brought_up_step_by_step(
+    store: Store, named: Named, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish(store, named("a"))
     old = json.loads(record_path(store).read_text())
     old["schema_version"], old["outcome"] = 0, old.pop("status")

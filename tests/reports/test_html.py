@@ -366,3 +366,32 @@ def test_hostile_records_stay_text(hostile_page: ComparisonPage, language: str) 
         "target",
     ):
         assert f"<script>{name}()</script>" in shown, name
+
+
+def test_subjects_without_a_value_are_named_below_a_plot_and_not_drawn(make_page: MakePage) -> None:
+    page = make_page(4, 4, scenarios=("offline",))
+    table = page.tables[0]
+    # The simulated device skips face detection; the third subject has not run it.
+    row = replace(table.rows[3], cells=(*table.rows[3].cells[:2], table.rows[3].cells[3]))
+    html = render(replace(page, tables=(replace(table, rows=(row,)),)))
+    figure = next(tree(html).iter("figure"))
+    plot = next(svg for svg in figure.iter("svg") if svg.get("role") == "img")
+    assert "cpu-all · fp32" in text_of(plot)
+    assert "cpu-all · int8" not in " ".join(text_of(e) for e in plot.iter("text"))
+    below = next(text_of(p) for p in figure.iter("p") if p.get("class") == "left-out")
+    assert below.replace("\u00a0", " ") == "그리지 않음 — 실행하지 않음: cpu-all · int8; 건너뜀: sim-npu · int8"
+
+
+def test_long_titles_are_short_beside_plots_and_whole_in_the_summary(make_page: MakePage) -> None:
+    page = make_page(1, 1, scenarios=("offline",))
+    row = replace(page.tables[0].rows[0], title={"ko": "문서 방향: 어느 쪽이 위인지 판별 (PP-LCNet)"})
+    html = render(replace(page, tables=(replace(page.tables[0], rows=(row,)),)))
+    assert "어느 쪽이 위인지 판별 (PP-LCNet)" in text_of(next(t for t in tree(html).iter("table") if t.get("class") == "summary"))
+    assert {text_of(t) for t in tree(html).iter("title")} >= {"문서 방향"}
+
+
+def test_what_was_not_run_is_gathered_by_workload(make_page: MakePage) -> None:
+    page = replace(make_page(2, 1), unpaired=("face · server: a", "face · server: b", "else"))
+    text = text_of(tree(render(page)))
+    assert "face · 서버: a, b" in text
+    assert "else" in text

@@ -183,6 +183,14 @@ def test_every_sentence_written_in_the_kernel_is_recognised(path: str) -> None:
     assert [texts[0] for texts in found if not any(map(recognised, texts))] == []
 
 
+def test_fixed_sentences_of_findings_are_recognised() -> None:
+    """Those with numbers in them come from the evidence; see ``test_findings``."""
+    for node in ast.walk(ast.parse((KERNEL / "analyze/validity.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding":
+            fixed = [a.value for a in node.args[2:4] if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+            assert [text for text in fixed if not recognised(text)] == []
+
+
 def test_the_rules_of_gates_are_recognised() -> None:
     for path in sorted((Path(npubench_models.__file__).parent / "workloads").glob("*.toml")):
         gate = tomllib.loads(path.read_text(encoding="utf-8"))["gate"]

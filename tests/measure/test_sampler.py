@@ -1,0 +1,98 @@
+"""The sampler keeps every reading with its time; no value is never 0, and a sensor's error takes nothing else with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from npubench.analyze.readings import account_energy
+from npubench.contract import Sensor
+from npubench.measure.sampler import DEFAULT_PERIOD_NS, SHORTEST_PERIOD_NS, poll_period_ns, sample
+
+
+class Counting(Sensor):
+    name, kind, domain = "meter", "energy", "card"
+    update_period_ns = 10_000_000
+
+    def __init__(self, fault: Any = None) -> None:
+        self.read_so_far = 0
+        self._fault = fault
+
+    def read(self) -> int | None:
+        self.read_so_far += 1
+        if self._fault is not None and self.read_so_far % 2:
+            if isinstance(self._fault, Exception):
+                raise self._fault
+            return None
+        return self.read_so_far * 1000
+
+
+def sampled(tmp_path: Path, *sensors: Sensor, readings: int = 5) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Sample until the first sensor has been read so often."""
+    stop, end = os.pipe()
+    told, ready = os.pipe()
+    path = tmp_path / "readings.npz"
+    thread = threading.Thread(target=sample, args=(sensors, path, stop, ready))
+    thread.start()
+    try:
+        assert os.read(told, 100) == b"ready\n"
+        assert all(sensor.read_so_far >= 1 for sensor in sensors)  # type: ignore[attr-defined]
+        while thread.is_alive() and sensors and sensors[0].read_so_far < readings:  # type: ignore[attr-defined]
+            thread.join(0.005)
+    finally:
+        os.close(end)
+        thread.join(20)
+        for descriptor in (stop, told, ready):
+            os.close(descriptor)
+    assert not thread.is_alive()
+    with np.load(path) as stored:
+        columns = {name: stored[name] for name in stored.files}
+    return json.loads(bytes(columns.pop("header")).decode()), columns
+
+
+def test_every_reading_is_kept_in_order_with_its_time(tmp_path: Path) -> None:
+    sensor = Counting()
+    (header,), columns = sampled(tmp_path, sensor)
+    assert (header["name"], header["kind"], header["domain"], header["poll_period_ns"]) == ("meter", "energy", "card", 5_000_000)
+    assert columns["0_values"].tolist() == [1000 * (n + 1) for n in range(sensor.read_so_far)]
+    assert columns["0_valid"].all()
+    assert (np.diff(columns["0_times_ns"]) > 0).all()
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("bus error"), "none"])
+def test_a_reading_without_a_value_is_no_zero_but_invalid(tmp_path: Path, fault: Any) -> None:
+    _, columns = sampled(tmp_path, Counting(fault), readings=6)
+    assert columns["0_valid"].tolist()[:4] == [False, True, False, True]
+    assert columns["0_values"][columns["0_valid"]].all()
+
+
+def test_each_sensor_has_columns_of_its_own(tmp_path: Path) -> None:
+    headers, columns = sampled(tmp_path, Counting(), Counting("none"))
+    assert len(headers) == 2
+    assert set(columns) == {f"{n}_{name}" for n in (0, 1) for name in ("times_ns", "values", "valid")}
+
+
+def test_no_sensors_leave_an_empty_file_that_can_be_read(tmp_path: Path) -> None:
+    headers, columns = sampled(tmp_path)
+    assert (headers, columns) == ([], {})
+    assert account_energy(tmp_path / "readings.npz", 0, 10**9, None) == ()
+
+
+@pytest.mark.parametrize(
+    ("update_ns", "poll_ns"),
+    [
+        (None, DEFAULT_PERIOD_NS),
+        (0, DEFAULT_PERIOD_NS),
+        (10**9, DEFAULT_PERIOD_NS),
+        (50_000_000, 25_000_000),
+        (1, SHORTEST_PERIOD_NS),
+    ],
+)
+def test_a_sensor_is_read_twice_an_update_within_bounds(update_ns: int | None, poll_ns: int) -> None:
+    assert poll_period_ns(update_ns) == poll_ns
