@@ -29,7 +29,7 @@ demo: install  ## Measure every workload on this CPU and write the comparison (a
 
 .PHONY: test
 test: install  ## Run the whole test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 .PHONY: check
 check: install  ## Lint, format and types

@@ -86,7 +86,9 @@ def test_the_wheel_holds_code_manifests_graphs_templates_and_catalogues(wheel: P
 def test_the_base_level_installs_two_packages_and_imports_contract_worker_and_sampler(base: Path) -> None:
     listed = json.loads(bare(base, "-m", "pip", "list", "--format", "json", "--disable-pip-version-check").stdout)
     assert {package["name"].lower() for package in listed} - {"pip", "setuptools"} == {"npubench", "numpy", "mlcommons_loadgen"}
-    done = bare(base, "-c", "import npubench.contract, npubench.measure.worker, npubench.measure.sampler, npubench.testing.simulated")
+    done = bare(
+        base, "-c", "import npubench.contract, npubench.measure.worker, npubench.measure.sampler, npubench.testing.simulated"
+    )
     assert done.returncode == 0, done.stderr
 
 

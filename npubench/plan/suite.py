@@ -183,8 +183,11 @@ def parse_file(path: Path, model: type[Parsed]) -> Parsed:
 
 
 def _telling(errors: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the error to show: the first, but not that a number is none of the words that may stand in its place."""
-    first = errors[0]
+    """Return the error to show: an unknown key, since it tells which one was meant to be the missing one; else the first.
+
+    But not that a number is none of the words that may stand in its place.
+    """
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     if first["type"] == "literal_error" and isinstance(first["input"], int | float):
         return next((e for e in errors if repr(e["input"]) == repr(first["input"]) and e["type"] != "literal_error"), errors[-1])
     return first

@@ -60,7 +60,9 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def begun(request: pytest.FixtureRequest, new_world: Callable[[str], World], acme: Path) -> Iterator[dict[str, Any]]:
     """The long suites that some test of this session looks at, started before the first test."""
-    asked = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    # A worker of pytest-xdist sees every test and is given some: there nothing is started before it is asked for.
+    tests = [] if "PYTEST_XDIST_WORKER" in os.environ else request.session.items
+    asked = {name for item in tests for name in getattr(item, "fixturenames", ())}
     started: dict[str, Any] = {}
     if "scenes" in asked:
         started["scenes"] = BeginningScenes(new_world)
@@ -73,15 +75,19 @@ def begun(request: pytest.FixtureRequest, new_world: Callable[[str], World], acm
 
 
 @pytest.fixture(scope="session")
-def night(begun: dict[str, Any]) -> Night:
+def night(begun: dict[str, Any], new_world: Callable[[str], World], acme: Path) -> Night:
     """A night in which nearly everything goes wrong, when it is over."""
+    if "night" not in begun:
+        begun["night"] = BeginningNight(new_world, acme)
     found: Night = begun["night"].end()
     return found
 
 
 @pytest.fixture(scope="session")
-def scenes(begun: dict[str, Any]) -> Scenes:
+def scenes(begun: dict[str, Any], new_world: Callable[[str], World]) -> Scenes:
     """Every scenario once on the simulated device; looked at by many tests and changed by none."""
+    if "scenes" not in begun:
+        begun["scenes"] = BeginningScenes(new_world)
     found: Scenes = begun["scenes"].end()
     return found
 

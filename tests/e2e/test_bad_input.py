@@ -110,10 +110,13 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "unreadable shape": (["run", "--model", "FILE", "--shape", "x"], "--shape x: write it as NAME=1x3x224x224"),
     "a CPU that is not there": (
         ["run", "GOOD", "--host", "cores.toml"],
-        "host file: free_cores: there is no CPU 9999 to keep free",
+        "host file: free_cores: [9999] must be some of this machine's cores",
     ),
-    "no CPU left": (["run", "GOOD", "--host", "all-cores.toml"], "host file: free_cores: all CPUs are kept free"),
-    "unknown host key": (["run", "GOOD", "--host", "key.toml"], "key.toml: unknown key 'free_core'; did you mean 'free_cores'?"),
+    "no CPU left": (["run", "GOOD", "--host", "all-cores.toml"], "this machine's cores"),
+    "unknown host key": (
+        ["run", "GOOD", "--host", "host-key.toml"],
+        "host-key.toml: unknown key 'free_core'; did you mean 'free_cores'?",
+    ),
     "missing host file": (["run", "demo", "--host", "nope.toml"], "nope.toml: no such host file"),
     "store is a file": (
         ["run", "GOOD", "--store", "FILE"],
@@ -169,7 +172,7 @@ def write_suites(folder: Path) -> None:
     (folder / "good.toml").write_text(BASE, encoding="utf-8")
     (folder / "cores.toml").write_text("schema_version = 1\nfree_cores = [9999]\n")
     (folder / "all-cores.toml").write_text(f"schema_version = 1\nfree_cores = {sorted(os.sched_getaffinity(0))}\n")
-    (folder / "key.toml").write_text("schema_version = 1\nfree_core = [0]\n")
+    (folder / "host-key.toml").write_text("schema_version = 1\nfree_core = [0]\n")
     (folder / "file").write_text("neither a store nor a model")
 
 

@@ -35,7 +35,7 @@ MOMENTS: dict[str, Callable[[Path, int], bool]] = {
 
 
 def test_killed_at_any_moment_it_loses_the_run_in_progress_at_most(world: World) -> None:
-    targets = {f"t{n}": PLAIN for n in range(3)}
+    targets = {"a": PLAIN, "b": PLAIN}
     suite = world.suite(targets, [{"targets": list(targets), "workloads": ["probe"]}])
     store = world.store()
     before: dict[str, tuple[str, int]] = {}
@@ -55,9 +55,9 @@ def test_killed_at_any_moment_it_loses_the_run_in_progress_at_most(world: World)
 
     done = world("run", suite, "--store", store)
     assert done.code == 0, done.err
-    assert f"{len(before)} of 3 runs are in the store already" in done.err
+    assert f"{len(before)} of 2 runs are in the store already" in done.err
     after = fingerprint(store)
-    assert len(after) == 3
+    assert len(after) == 2
     assert before.items() <= after.items()
     assert not list(store.glob(".open/*"))
 
