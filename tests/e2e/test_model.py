@@ -70,25 +70,25 @@ def test_it_claims_fidelity_and_no_accuracy(measured: Measured) -> None:
         assert record["bundle"]["operations"] >= 2 * 16 * 8
 
 
-def test_a_free_length_must_be_given_and_the_sentence_says_how(world: World) -> None:
+def test_a_free_length_must_be_given_and_the_sentence_says_how(world: World, inside: Callable[..., Result]) -> None:
     model = write_model(world.folder / "free.onnx", "length")
-    done = world("run", "--model", model, "--store", world.store())
+    done = inside(world, "run", "--model", model, "--store", world.store())
     assert done.code == 2
     assert f"{model}: input 'x' takes ?×16×?, where axis 2 may have any length; say which by --shape x=1x16x224" in done.sentence
     assert not list(world.store().glob("*/*"))
 
 
-def test_an_unknown_input_is_said_with_the_nearest(world: World) -> None:
+def test_an_unknown_input_is_said_with_the_nearest(world: World, inside: Callable[..., Result]) -> None:
     model = write_model(world.folder / "mine.onnx")
-    done = world("run", "--model", model, "--shape", "xx=1x16", "--store", world.store())
+    done = inside(world, "run", "--model", model, "--shape", "xx=1x16", "--store", world.store())
     assert done.code == 2
     assert done.sentence.endswith("it has no input 'xx'; did you mean 'x'?")
 
 
-def test_a_damaged_file_is_said(world: World) -> None:
+def test_a_damaged_file_is_said(world: World, inside: Callable[..., Result]) -> None:
     model = write_model(world.folder / "mine.onnx")
     model.write_bytes(model.read_bytes()[:-100])
-    done = world("run", "--model", model, "--store", world.store())
+    done = inside(world, "run", "--model", model, "--store", world.store())
     assert done.code == 2
     assert done.sentence.startswith(f"npubench: {model}: not a")
     assert "Traceback" not in done.err
