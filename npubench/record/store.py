@@ -117,8 +117,9 @@ class Store:
         return final
 
     def folders(self) -> list[Path]:
-        """Return every run's folder, by system and run id."""
-        return sorted(path.parent for path in self.root.glob(f"*/*/{_RECORD}") if not path.parent.parent.name.startswith("."))
+        """Return every run's folder, by system and run id; runs in progress come and go meanwhile and are not among them."""
+        systems = [path for path in sorted(self.root.glob("*")) if not path.name.startswith(".")]
+        return [run for system in systems for run in sorted(system.glob("*")) if (run / _RECORD).exists()]
 
     def has(self, system_id: str, run_id: str) -> bool:
         """Return whether a run is in the store."""

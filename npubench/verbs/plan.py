@@ -40,14 +40,16 @@ def show_plan(name: str, host: Path | None, as_json: bool) -> int:
         )
         return 3 if unusable else 0
     table = Table(title=f"{suite.name}: {len(asked)} runs, grade {suite.grade}", title_justify="left")
-    for column in ("workload", "precision", "scenario", "target", "device", "window"):
-        table.add_column(column)
+    for column in ("workload", "precision", "scenario", "target", "window"):
+        table.add_column(column, no_wrap=True)
     for w in asked:
-        device = f"{w.target.backend}:{w.target.device}" + (" [red](not usable)[/]" if w.target.name in unusable else "")
         window = max(w.entry.duration_s or 0, grade.duration_s)
         again = f" #{w.repeat + 1}" if w.repeat else ""
-        table.add_row(w.workload, w.precision, w.scenario.value, w.target.name + again, device, f"≥ {window:g} s")
+        table.add_row(w.workload, w.precision, w.scenario.value, w.target.name + again, f"≥ {window:g} s")
     out.print(table)
+    for target in targets.values():
+        options = ", ".join(f"{key} = {value}" for key, value in target.options.items())
+        out.print(f"{target.name} is {target.backend}:{target.device}" + (f" with {options}" if options else ""), soft_wrap=True)
     for target, why in unusable.items():
         err.print(f"[red]target '{target}' cannot be used here[/]: {why}", soft_wrap=True)
     return 3 if unusable else 0
