@@ -50,6 +50,6 @@ def show_plan(name: str, host: Path | None, as_json: bool) -> int:
     for target in targets.values():
         options = ", ".join(f"{key} = {value}" for key, value in target.options.items())
         out.print(f"{target.name} is {target.backend}:{target.device}" + (f" with {options}" if options else ""), soft_wrap=True)
-    for target, why in unusable.items():
-        err.print(f"[red]target '{target}' cannot be used here[/]: {why}", soft_wrap=True)
+    for name, why in unusable.items():
+        err.print(f"[red]target '{name}' cannot be used here[/]: {why}", soft_wrap=True)
     return 3 if unusable else 0
