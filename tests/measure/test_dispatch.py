@@ -486,7 +486,8 @@ def opcodes(call: Callable[[], None]) -> int:
 @pytest.mark.parametrize("kind", ["inline", "threads", "submit"])
 def test_the_work_a_query_costs_is_the_same_in_a_short_window_and_a_long_one(build: Build, kind: str) -> None:
     per_query = []
-    for total in (100, 3000):
+    # The first count is thrown away: Python 3.12 begins to report opcodes only after tracing was on once.
+    for total in (10, 100, 3000):
         dispatcher = build(kind, AtOnce())
         dispatcher.open(sink_for(total))
         everything = queries(total, 1)
@@ -497,7 +498,7 @@ def test_the_work_a_query_costs_is_the_same_in_a_short_window_and_a_long_one(bui
 
         per_query.append(opcodes(issue) / total)
         dispatcher.drain()
-    assert per_query[1] <= per_query[0] * 1.05
+    assert 0 < per_query[2] <= per_query[1] * 1.05
 
 
 def test_nothing_but_the_columns_grows_with_the_number_of_queries(build: Build) -> None:
