@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
+from npubench.analyze.estimate import Estimate
 from npubench.report.page import Cell, ComparisonPage, Ratio, Row
 from npubench.report.pairs import Pairs
 from npubench.report.words import figure_text
@@ -13,8 +14,22 @@ from npubench.verbs.console import STATUS, out
 _VERDICTS = {
     "better": "[green]better[/]",
     "worse": "[red]worse[/]",
-    "indistinguishable": "not distinguishable",
+    "indistinguishable": "≈",
     "not-comparable": "not comparable",
+}
+
+
+#: Why a pair is not comparable, in words; a reason that is a sentence already stands for itself.
+_REASONS = {
+    "simulated": "one side is SIMULATED",
+    "different-work": "the two sides ran different work",
+    "different-grade": "the two sides were measured at different grades",
+    "different-bound": "the two sides were held to different latency bounds",
+    "damaged-trace": "a trace is damaged or missing",
+    "no-headline": "a side has no headline figure: its run was too short for it",
+    "failed": "a run failed",
+    "skipped": "a run was skipped",
+    "invalid": "a run is invalid",
 }
 
 
@@ -59,21 +74,22 @@ def _cell(cell: Cell | None, row: Row, page: ComparisonPage) -> str:
 
 
 def print_pairs(pairs: Pairs) -> None:
-    """Print the paired ratios, what has no partner, and everything that differs."""
-    table = Table(title=f"A = {pairs.a}   B = {pairs.b}", title_justify="left")
-    for column in ("cell", "metric", "A", "B", "A ÷ B", "p", "verdict"):
-        table.add_column(column, justify="left" if column in ("cell", "metric", "verdict") else "right")
-    for one in pairs.pairs:
-        table.add_row(
-            escape(" · ".join(one.cell)),
-            one.metric,
-            figure_text(one.a.value, one.a.unit) if one.a and one.a_status in ("ok", "invalid") else STATUS[one.a_status],
-            figure_text(one.b.value, one.b.unit) if one.b and one.b_status in ("ok", "invalid") else STATUS[one.b_status],
-            _ratio(one.ratio),
-            "—" if one.ratio.p_value is None else f"{one.ratio.p_value:.2g}",
-            _VERDICTS[one.ratio.verdict] + (f" ({escape(one.ratio.reason)})" if one.ratio.reason else ""),
-        )
-    out.print(table)
+    """Print the paired ratios, one table a scenario, what has no partner, and everything that differs."""
+    out.print(f"A = {escape(pairs.a)}\nB = {escape(pairs.b)}")
+    notes: list[str] = []
+    for scenario, metric in dict.fromkeys((one.cell[1], one.metric) for one in pairs.pairs):
+        table = Table(title=f"{scenario}: {metric}", title_justify="left")
+        for column in ("workload", "A", "B", "A ÷ B", "verdict"):
+            table.add_column(column, justify="left" if column in ("workload", "verdict") else "right", overflow="fold")
+        for one in pairs.pairs:
+            if one.cell[1] == scenario:
+                name = " · ".join((one.cell[0], *one.cell[2:]))
+                table.add_row(escape(name), _side(one.a, one.a_status), _side(one.b, one.b_status), *_judged(one.ratio, notes))
+        out.print(table)
+    for n, note in enumerate(notes):
+        out.print(f"({n + 1}) {escape(note)}", soft_wrap=True)
+    if any(one.ratio.verdict == "indistinguishable" for one in pairs.pairs):
+        out.print("[dim]≈ means not distinguishable: interval and rank test do not agree on a difference[/]")
     out.print("[dim]A ÷ B is of goodness: more than 1 means A is better, for latencies as well; interval at 95 %[/]")
     grades = sorted({grade for one in pairs.pairs for grade in one.grades})
     if "smoke" in grades:
@@ -90,6 +106,22 @@ def print_pairs(pairs: Pairs) -> None:
     for difference in pairs.differences:
         differing.add_row(*(escape(text) for text in (difference.what, difference.values[pairs.a], difference.values[pairs.b])))
     out.print(differing)
+
+
+def _side(estimate: Estimate | None, status: str) -> str:
+    """Return one side's headline; a run without a number shows its status."""
+    return figure_text(estimate.value, estimate.unit) if estimate and status in ("ok", "invalid") else STATUS[status]
+
+
+def _judged(ratio: Ratio, notes: list[str]) -> tuple[str, str]:
+    """Return ratio and verdict; a reason becomes a note, each written once."""
+    verdict = _VERDICTS[ratio.verdict]
+    if ratio.reason:
+        reason = _REASONS.get(ratio.reason, ratio.reason)
+        if reason not in notes:
+            notes.append(reason)
+        verdict += f" ({notes.index(reason) + 1})"
+    return _ratio(ratio), verdict
 
 
 def _ratio(ratio: Ratio) -> str:
