@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -102,13 +102,13 @@ def build_record(
     declared: Mapping[str, str],
 ) -> Record:
     """Make the record of what stands in ``folder``: a pure function of it and of the arguments."""
-    status, reason, metrics, findings, energy = _verdict(folder, spec, bundle, score, machine, outcome, observed, calibration)
+    judged = _verdict(folder, spec, bundle, score, machine, outcome, observed, calibration)
     artefact = observed.get("artefact") or None
     return Record(
         schema_version=SCHEMA_VERSION,
         run_id=spec.run_id,
-        status=status,
-        reason=reason,
+        status=judged.status,
+        reason=judged.reason,
         spec=spec,
         system=_system(machine, observed, declared),
         bundle=_bundle_reference(bundle, spec),
@@ -119,9 +119,9 @@ def build_record(
             PhaseTime(**phase, steps=_steps(observed) if phase["phase"] == Phase.SEARCH.value else ())
             for phase in observed.get("phases", ())
         ),
-        metrics=metrics,
-        findings=findings,
-        energy=energy,
+        metrics=judged.metrics,
+        findings=judged.findings,
+        energy=judged.energy,
         provenance=Provenance(
             harness=npubench.__version__,
             contract=CONTRACT_VERSION,
@@ -133,10 +133,20 @@ def build_record(
             calibration=calibration,
             files=file_digests(folder),
             worker_exit=outcome.exit_code,
-            log_tail="" if status in ("ok", "invalid") else outcome.log_tail,
+            log_tail="" if judged.status in ("ok", "invalid") else outcome.log_tail,
         ),
         exclusions=tuple(sorted({*EXCLUSIONS, *observed.get("exclusions", ())})),
     )
+
+
+class _Judged(NamedTuple):
+    """What came of a run: the part of its record that is decided and not only described."""
+
+    status: Status
+    reason: str | None
+    metrics: Mapping[str, Estimate]
+    findings: tuple[Finding, ...] = ()
+    energy: tuple[Energy, ...] = ()
 
 
 def _verdict(
@@ -148,12 +158,12 @@ def _verdict(
     outcome: Outcome,
     observed: Mapping[str, Any],
     calibration: str | None,
-) -> tuple[Status, str | None, Mapping[str, Estimate], tuple[Finding, ...], tuple[Energy, ...]]:
-    """Return status, reason, metrics, findings and energy."""
+) -> _Judged:
+    """Decide what came of a run from what it left; a run without a number has its reason in the headline's place."""
     scenario = spec.load.scenario
 
-    def none(status: Status, reason: str) -> tuple[Status, str, Mapping[str, Estimate], tuple[Finding, ...], tuple[Energy, ...]]:
-        return status, reason, no_metrics(reason, scenario), (), ()
+    def none(status: Status, reason: str) -> _Judged:
+        return _Judged(status, reason, no_metrics(reason, scenario))
 
     if outcome.kind == "skipped":
         return none("skipped", outcome.reason)
@@ -197,8 +207,9 @@ def _verdict(
     grave = [finding for finding in findings if finding.severity == "invalid"]
     energy = _energy(folder, trace, observed, spec.baseline_ns)
     if grave:
-        return "invalid", f"{grave[0].rule}: {grave[0].observed}; required: {grave[0].required}", metrics, findings, energy
-    return "ok", None, metrics, findings, energy
+        reason = f"{grave[0].rule}: {grave[0].observed}; required: {grave[0].required}"
+        return _Judged("invalid", reason, metrics, findings, energy)
+    return _Judged("ok", None, metrics, findings, energy)
 
 
 def _energy(folder: Path, trace: Trace, observed: Mapping[str, Any], baseline_ns: int) -> tuple[Energy, ...]:

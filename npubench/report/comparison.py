@@ -159,7 +159,7 @@ def _cell(subject: Subject, measured: Measured, base: Measured | None, is_baseli
         accuracy_claim=poor.bundle.claim,
         ratio=ratio,
         rank=None,
-        unranked=_why_unranked(poor),
+        unranked=_why_unranked(poor, len(records)),
         findings=tuple(findings.values()),
     )
 
@@ -171,14 +171,16 @@ def _over(records: Sequence[Record]) -> dict[str, Estimate]:
     return {name: mean_of(records, name) for name in records[0].metrics}
 
 
-def _why_unranked(record: Record) -> str:
-    """Return why a run must not be ranked, or an empty text."""
+def _why_unranked(record: Record, repeats: int) -> str:
+    """Return why a cell of ``repeats`` runs like ``record`` must not be ranked, or an empty text."""
     if record.system.simulated:
         return "simulated"
     if record.status != "ok":
         return record.status
     if not GRADES[record.spec.grade].ranked:
         return record.spec.grade
+    if repeats < GRADES[record.spec.grade].repeats:
+        return "incomplete"
     if record.artefact is not None and record.artefact.host_operators:
         return "host-operators"
     return ""

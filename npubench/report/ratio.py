@@ -14,6 +14,7 @@ from npubench.analyze.intervals import block_medians, over_repeats, rank_test, r
 from npubench.analyze.metrics import HEADLINE
 from npubench.contract.runspec import Scenario
 from npubench.measure.trace import Trace, read_trace
+from npubench.plan.grades import GRADES
 from npubench.record.schema import Record
 from npubench.record.store import Entry
 from npubench.report.page import Ratio, Verdict
@@ -87,6 +88,8 @@ def compare(a: Measured, b: Measured) -> Ratio:
         for other in b.records:
             if reason := incomparable(one, other):
                 return Ratio(None, None, None, CONFIDENCE, None, "not-comparable", reason)
+    if min(len(a.records), len(b.records)) < GRADES[a.records[0].spec.grade].repeats:
+        return Ratio(None, None, None, CONFIDENCE, None, "not-comparable", "incomplete")
     if len(a.traces) != len(a.records) or len(b.traces) != len(b.records):
         return Ratio(None, None, None, CONFIDENCE, None, "not-comparable", "damaged-trace")
     scenario = a.records[0].spec.load.scenario

@@ -27,6 +27,7 @@ _REASONS = {
     "different-bound": "the two sides were held to different latency bounds",
     "damaged-trace": "a trace is damaged or missing",
     "no-headline": "a side has no headline figure: its run was too short for it",
+    "incomplete": "fewer processes were measured than the grade asks for",
     "failed": "a run failed",
     "skipped": "a run was skipped",
     "invalid": "a run is invalid",

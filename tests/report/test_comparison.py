@@ -72,10 +72,24 @@ def test_operators_all_on_the_device_are_ranked(add: Add) -> None:
     assert cells(page(add("a", artefact=host_operators(0)), add("b", 2.0)))["a · fp32"].rank == 1
 
 
+def official(add: Add, target: str, ms: float, repeats: int = 3) -> list[Entry]:
+    return [add(target, ms, seed=n, spec={"grade": "official", "repeat": n}) for n in range(repeats)]
+
+
+def test_an_official_cell_that_lacks_a_process_is_not_ranked_and_not_compared(add: Add) -> None:
+    found = cells(page(*official(add, "a", 1.0), *official(add, "b", 2.0), *official(add, "c", 0.5, repeats=2)))
+    assert {label[0]: (cell.rank, cell.unranked) for label, cell in found.items()} == {
+        "a": (1, ""),
+        "b": (2, ""),
+        "c": (None, "incomplete"),
+    }
+    ratio = found["c · fp32"].ratio
+    assert ratio is not None
+    assert (ratio.verdict, ratio.reason) == ("not-comparable", "incomplete")
+
+
 def test_the_strictest_grade_is_ranked_and_the_others_say_why(add: Add) -> None:
-    found = cells(
-        page(add("a"), add("b", 2.0), add("c", 3.0, spec={"grade": "official"}), add("d", 4.0, spec={"grade": "official"}))
-    )
+    found = cells(page(add("a"), add("b", 2.0), *official(add, "c", 3.0), *official(add, "d", 4.0)))
     assert {label[0]: (cell.rank, cell.unranked) for label, cell in found.items()} == {
         "a": (None, "different-grade"),
         "b": (None, "different-grade"),
