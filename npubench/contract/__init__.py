@@ -3,11 +3,12 @@
 Imports the standard library and numpy, nothing else: it runs inside every vendor's environment.
 """
 
-from npubench.contract.artefact import Artefact, Model, Offload, Support, Unsupported
+from npubench.contract.artefact import Artefact, Model, Offload, Support, Unsupported, WrongArtefact
 from npubench.contract.availability import Availability, Device, Rung
 from npubench.contract.backend import CONTRACT_VERSION, Backend, Done, Executor, Sensor, Tensors, submits
 from npubench.contract.bundle import Bundle, BundleError, Gate, Variant, read_bundle
 from npubench.contract.options import NoOptions, OptionError, parse_options
+from npubench.contract.presence import driver_loaded, pci_cards
 from npubench.contract.runspec import LoadSpec, Phase, RunSpec, Scenario, Seeds, TargetSpec
 from npubench.contract.tensors import Quantisation, TensorSpec
 
@@ -40,7 +41,10 @@ __all__ = [
     "Tensors",
     "Unsupported",
     "Variant",
+    "WrongArtefact",
+    "driver_loaded",
     "parse_options",
+    "pci_cards",
     "read_bundle",
     "submits",
 ]

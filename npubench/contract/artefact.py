@@ -72,6 +72,13 @@ class Unsupported(Exception):  # noqa: N818 - it is an answer, not an error
     """
 
 
+class WrongArtefact(Exception):  # noqa: N818 - what it says is wrong is the file, not the program
+    """Raise from :meth:`Backend.load` for an artefact of another chip or another compiler version, or for no artefact at all.
+
+    The text says what the file was made for, what is here, and how to get the right one.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Offload:
     """Which operators ran on the device, from the runtime's own account.

@@ -46,12 +46,14 @@ class Availability:
 
     Args:
         rung: How far it got.
-        reason: One sentence a person can act on; empty only when ready.
+        reason: One sentence that says what is missing; empty only when ready.
+        advice: How to get to the next rung: what to install, plug in or allow; empty only when ready.
         versions: SDK, driver and firmware versions by name, as far as they could be read.
         devices: The devices found; empty below ``READY``.
     """
 
     rung: Rung
     reason: str = ""
+    advice: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     devices: tuple[Device, ...] = ()

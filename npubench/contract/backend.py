@@ -141,6 +141,9 @@ class Backend(ABC):
             artefact: What ``compile`` returned, or a ready artefact from the vendor.
             device: One of the devices ``probe`` named.
             options: An instance of ``self.Options``.
+
+        Raises:
+            WrongArtefact: It is for another chip, of another compiler version, or no artefact of this runtime.
         """
 
     def supports(self, model: Model, device: Device) -> Support:

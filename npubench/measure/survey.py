@@ -150,6 +150,7 @@ def _answer(backend: str, options: Sequence[Mapping[str, Any]]) -> dict[str, Any
         **found,
         "rung": int(availability.rung),
         "reason": availability.reason,
+        "advice": availability.advice,
         "versions": {str(k): str(v) for k, v in availability.versions.items()},
         "devices": [dataclasses.asdict(device) for device in availability.devices],
         "option_errors": [_complaint(cls.Options, each) for each in options],
@@ -177,6 +178,7 @@ def _read(data: Mapping[str, Any]) -> Survey:
     availability = Availability(
         rung=Rung(data["rung"]),
         reason=str(data["reason"]),
+        advice=str(data.get("advice", "")),
         versions=data.get("versions", {}),
         devices=tuple(Device(**device) for device in data.get("devices", ())),
     )

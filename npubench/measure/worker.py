@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from npubench.contract.artefact import Unsupported
+from npubench.contract.artefact import Unsupported, WrongArtefact
 from npubench.contract.availability import Availability, Device
 from npubench.contract.backend import Backend, Executor, submits
 from npubench.contract.bundle import Bundle, BundleError, read_bundle
@@ -158,7 +158,13 @@ class Worker:
         return compiled
 
     def _load_executor(self, backend: Backend, compiled: artefacts.Compiled, device: Device, options: Any) -> Executor:
-        executor: Executor = self._guard("load", backend.load, compiled.artefact, device, options)
+        try:
+            executor: Executor = backend.load(compiled.artefact, device, options)
+        except WrongArtefact as error:
+            key = f"target '{self.spec.target.name}': artefacts" if compiled.artefact.ready else "the compiled artefact"
+            self.reporter.fail("input", f"{self.name}: {key}: {compiled.artefact.path}: {error}", error)
+        except BaseException as error:
+            self.reporter.fail("plugin", f"{self.name}: load: {words(error)}", error)
         offload = self._guard("offload", executor.offload)
         self.observed.artefact.update(
             device_operators=offload.device_operators if offload else None,
