@@ -219,7 +219,7 @@ def test_every_suite_is_one_that_npubench_plans(snippet: Snippet, tmp_path: Path
     hosts = [s for s in snippets("toml", name="testbed.toml") if s.document == snippet.document]
     host_path.write_text(hosts[0].text if hosts else "schema_version = 1\n", encoding="utf-8")
     host = parse_file(host_path, HostFile)
-    asked = wishes(suite, resolve_targets(suite, host), workload_names(), path)
+    asked = wishes(suite, host, resolve_targets(suite, host), workload_names(), path)
     assert asked
     for wish in asked:
         assert wish.precision in find_workload(wish.workload).manifest.precisions
@@ -251,7 +251,8 @@ def test_the_readme_knows_every_suite_that_ships_and_how_many_runs_the_demo_has(
     for name in shipped_suites():
         assert f"`{name}`" in read(README), name
     demo = parse_file(shipped_suites()["demo"], SuiteFile)
-    asked = wishes(demo, resolve_targets(demo, HostFile(schema_version=1)), workload_names(), Path("demo.toml"))
+    host = HostFile(schema_version=1)
+    asked = wishes(demo, host, resolve_targets(demo, host), workload_names(), Path("demo.toml"))
     assert f"({len(asked)} runs:" in read(README)
     assert {wish.workload for wish in asked} == set(WORKLOADS)
 

@@ -151,6 +151,16 @@ def file_digest(path: Path) -> str:
         )
 
 
+def path_digest(path: Path, without: str = "") -> str:
+    """Return the digest of a file, or of a folder by its files' names and digests; files called ``without`` do not count."""
+    if path.is_file():
+        return file_digest(path)
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file() and p.name != without):
+        digest.update(f"{file.relative_to(path).as_posix()} {file_digest(file)}\n".encode())
+    return "sha256:" + digest.hexdigest()
+
+
 def content_digest(data: Any) -> str:
     """Return ``"sha256:…"`` of JSON values in canonical form (sorted keys, no spaces)."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -15,9 +14,10 @@ from typing import Any, NamedTuple
 from npubench.contract.artefact import Artefact, Model
 from npubench.contract.availability import Device
 from npubench.contract.backend import Backend
-from npubench.contract.bundle import content_digest, file_digest
+from npubench.contract.bundle import content_digest, path_digest
 
-_MANIFEST = "artefact.json"
+#: What the cache keeps beside an artefact; no part of it.
+MANIFEST = "artefact.json"
 
 
 class Compiled(NamedTuple):
@@ -64,9 +64,9 @@ def compile_cached(backend: Backend, name: str, model: Model, device: Device, op
             "format": artefact.format,
             "compiler": artefact.compiler,
             "notes": dict(artefact.notes),
-            "digest": path_digest(artefact.path),
+            "digest": path_digest(artefact.path, without=MANIFEST),
         }
-        (work / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+        (work / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
         # Another worker may have finished first; its artefact is as good, and a folder in use is never replaced.
         with contextlib.suppress(OSError):
             os.rename(work, folder)  # noqa: PTH104 - rename of a folder onto an existing one must fail
@@ -89,16 +89,6 @@ def ready_artefact(path: Path) -> Compiled:
     return Compiled(Artefact(path=path, format=path.suffix.lstrip(".") or "folder", ready=True), False)
 
 
-def path_digest(path: Path) -> str:
-    """Return the digest of a file, or of a folder by its files' names and digests."""
-    if path.is_file():
-        return file_digest(path)
-    digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file() and p.name != _MANIFEST):
-        digest.update(f"{file.relative_to(path).as_posix()} {file_digest(file)}\n".encode())
-    return "sha256:" + digest.hexdigest()
-
-
 def path_size(path: Path) -> int:
     """Return the size of a file, or of all files in a folder, bytes."""
     if path.is_file():
@@ -109,9 +99,9 @@ def path_size(path: Path) -> int:
 def _read(folder: Path) -> Artefact | None:
     """Return a cached artefact whose content still has its digest; a damaged one is removed."""
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         path = folder / manifest["path"]
-        if path_digest(path) == manifest["digest"]:
+        if path_digest(path, without=MANIFEST) == manifest["digest"]:
             return replace(
                 Artefact(path=path, format=manifest["format"], compiler=manifest["compiler"]), notes=dict(manifest["notes"])
             )

@@ -23,7 +23,7 @@ from typing import Any
 from npubench.contract.artefact import Unsupported, WrongArtefact
 from npubench.contract.availability import Availability, Device
 from npubench.contract.backend import Backend, Executor, submits
-from npubench.contract.bundle import Bundle, BundleError, read_bundle
+from npubench.contract.bundle import Bundle, BundleError, path_digest, read_bundle
 from npubench.contract.options import OptionError, parse_options
 from npubench.contract.runspec import Phase, RunSpec, Scenario, from_plain
 from npubench.measure import artefacts, process
@@ -145,7 +145,7 @@ class Worker:
         artefact = compiled.artefact
         self.observed.artefact = {
             "format": artefact.format,
-            "digest": artefacts.path_digest(artefact.path),
+            "digest": path_digest(artefact.path, without=artefacts.MANIFEST),
             "size_bytes": artefacts.path_size(artefact.path),
             "compiler": artefact.compiler,
             "ready": artefact.ready,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from npubench.contract.bundle import Bundle, content_digest, file_digest
+from npubench.contract.bundle import Bundle, content_digest, path_digest
 from npubench.contract.options import nearest
 from npubench.contract.runspec import LoadSpec, Phase, RunSpec, Scenario, Seeds, TargetSpec, to_plain
 from npubench.errors import SuiteError
@@ -66,14 +66,17 @@ def resolve_targets(suite: SuiteFile, host: HostFile) -> dict[str, TargetSpec]:
     return {name: _target(name, entry, host) for name, entry in suite.target.items()}
 
 
-def wishes(suite: SuiteFile, targets: Mapping[str, TargetSpec], workloads: Sequence[str], where: Path) -> list[Wish]:
+def wishes(
+    suite: SuiteFile, host: HostFile, targets: Mapping[str, TargetSpec], workloads: Sequence[str], where: Path
+) -> list[Wish]:
     """List every combination the suite asks for; repeats of official runs are interleaved, not adjacent.
 
     Raises:
         SuiteError: An unknown target or workload, or a window shorter than the grade's; with file, key and nearest name.
     """
-    for name, target in suite.target.items():
-        for key in target.artefacts:
+    ready = {name: _artefacts(suite, host, name, where) for name in suite.target}
+    for name, artefacts in ready.items():
+        for key in artefacts:
             workload, _, precision = key.partition("/")
             if workload not in workloads:
                 raise SuiteError(f"{where}: target.{name}.artefacts: unknown workload '{workload}'{nearest(workload, workloads)}")
@@ -97,21 +100,25 @@ def wishes(suite: SuiteFile, targets: Mapping[str, TargetSpec], workloads: Seque
             )
     for repeat in range(grade.repeats):
         for n, entry in enumerate(suite.run):
-            found.extend(_combinations(entry, suite, targets, where, repeat, f"{where}: run[{n}]"))
+            found.extend(_combinations(entry, ready, targets, repeat, f"{where}: run[{n}]"))
     return found
 
 
+def _artefacts(suite: SuiteFile, host: HostFile, name: str, where: Path) -> dict[str, str]:
+    """Return a target's ready artefacts: the suite's, relative to its file, and over them the host file's."""
+    own = {key: str((where.parent / path).resolve()) for key, path in suite.target[name].artefacts.items()}
+    return own | (host.target[name].artefacts if name in host.target else {})
+
+
 def _combinations(
-    entry: RunEntry, suite: SuiteFile, targets: Mapping[str, TargetSpec], where: Path, repeat: int, place: str
+    entry: RunEntry, ready: Mapping[str, Mapping[str, str]], targets: Mapping[str, TargetSpec], repeat: int, place: str
 ) -> Iterator[Wish]:
     for workload in entry.workloads:
         for precision in entry.precisions:
             for scenario in entry.scenarios:
                 for name in entry.targets:
-                    ready = suite.target[name].artefacts
-                    artefact = ready.get(f"{workload}/{precision}", ready.get(workload, ""))
-                    path = str((where.parent / artefact).resolve()) if artefact else ""
-                    yield Wish(targets[name], workload, precision, Scenario(scenario), repeat, entry, path, place)
+                    artefact = ready[name].get(f"{workload}/{precision}", ready[name].get(workload, ""))
+                    yield Wish(targets[name], workload, precision, Scenario(scenario), repeat, entry, artefact, place)
 
 
 def decide(
@@ -143,7 +150,7 @@ def decide(
         path = Path(wish.artefact)
         if not path.exists():
             raise SuiteError(f"{wish.place}: target.{target.name}.artefacts: {path} does not exist")
-        target = replace(target, artefact=str(path), artefact_digest=file_digest(path) if path.is_file() else "")
+        target = replace(target, artefact=str(path), artefact_digest=path_digest(path))
     load = _load(wish, bundle, grade)
     duration_s = load.min_duration_ns / 1e9
     spec = RunSpec(

@@ -103,6 +103,8 @@ class HostTarget(Part):
     """Environment variables, added to the suite's."""
     options: dict[str, Any] = {}
     """Options, over the suite's."""
+    artefacts: dict[str, str] = {}
+    """Ready artefacts, over the suite's; paths relative to the host file."""
 
 
 class HostFile(Part):
@@ -145,7 +147,16 @@ def read_host(path: Path | None) -> HostFile:
     Raises:
         SuiteError: As :func:`read_suite` does.
     """
-    return HostFile(schema_version=1) if path is None else parse_file(path, HostFile)
+    if path is None:
+        return HostFile(schema_version=1)
+    read, folder = parse_file(path, HostFile), path.parent
+    here = {
+        name: target.model_copy(
+            update={"artefacts": {key: str((folder / file).resolve()) for key, file in target.artefacts.items()}}
+        )
+        for name, target in read.target.items()
+    }
+    return read.model_copy(update={"target": here})
 
 
 def shipped_suites() -> dict[str, Path]:

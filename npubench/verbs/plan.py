@@ -18,8 +18,9 @@ from npubench.verbs.prepare import host_path, look_at_targets
 def show_plan(name: str, host: Path | None, as_json: bool) -> int:
     """List every run of a suite with its target, and say which targets cannot be used here."""
     suite, where = read_suite(name)
-    targets, unusable = look_at_targets(suite, read_host(host_path(host)), where)
-    asked = wishes(suite, targets, workload_names(), where)
+    file = read_host(host_path(host))
+    targets, unusable = look_at_targets(suite, file, where)
+    asked = wishes(suite, file, targets, workload_names(), where)
     grade = GRADES[suite.grade]
     if as_json:
         rows = [

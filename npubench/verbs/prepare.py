@@ -107,7 +107,7 @@ def make_ready(
     steps.now("looking at targets")
     known = dict(bundles or {})
     targets, unusable = look_at_targets(suite, host, where)
-    asked = wishes(suite, targets, [*workload_names(), *known], where)
+    asked = wishes(suite, host, targets, [*workload_names(), *known], where)
     asked = [wish for wish in asked if wish.target.name not in unusable]
     for name in dict.fromkeys(wish.workload for wish in asked):
         if name not in known:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from npubench.contract import Artefact, Availability, Backend, Device, Executor, Model, NoOptions, Rung, TensorSpec, Unsupported
-from npubench.measure.artefacts import compile_cached, path_digest, path_size, ready_artefact
+from npubench.contract.bundle import path_digest
+from npubench.measure.artefacts import compile_cached, path_size, ready_artefact
 
 DEVICE = Device("npu:0", "ACME-1")
 MODEL = Model(Path("m.onnx"), "sha256:1", "w", "fp32", (TensorSpec("x", "float32", (1, 3)),), (), calibration_digest="sha256:c")

@@ -37,7 +37,8 @@ def suite_of(grade: str = "nightly", *runs: dict[str, Any], targets: dict[str, A
 
 
 def wished(suite: SuiteFile, host: HostFile | None = None) -> list[Wish]:
-    return wishes(suite, resolve_targets(suite, host or HostFile(schema_version=1)), WORKLOADS, WHERE)
+    host = host or HostFile(schema_version=1)
+    return wishes(suite, host, resolve_targets(suite, host), WORKLOADS, WHERE)
 
 
 Decide = Callable[..., RunSpec]
@@ -147,6 +148,8 @@ def test_a_ready_artefact_lies_beside_the_suite_and_is_known_by_its_content(plan
     ready = {"a": {"backend": "x", "device": "y", "artefacts": {"tiny": "all.mxq", "tiny/int8": "small.mxq"}}}
     suite = suite_of("smoke", run(precisions=["fp32", "int8"]), targets=ready)
     assert [wish.artefact for wish in wished(suite)] == ["/suites/all.mxq", "/suites/small.mxq"]
+    host = HostFile.model_validate({"schema_version": 1, "target": {"a": {"artefacts": {"tiny": "/here/all.mxq"}}}})
+    assert [wish.artefact for wish in wished(suite, host)] == ["/here/all.mxq", "/suites/small.mxq"]
     with pytest.raises(SuiteError, match=r"target\.a\.artefacts: /suites/all\.mxq does not exist"):
         plan(suite)
     (tmp_path / "all.mxq").write_bytes(b"1")
