@@ -53,14 +53,37 @@ def options(
 
 
 @app.command()
-def devices(host: HostOption = None, json: JsonOption = False) -> None:
-    """List backends and their devices, and how far each gets.
+def devices(
+    host: HostOption = None,
+    details: Annotated[bool, typer.Option("--details", help="Show what the SDK says of each device.")] = False,
+    ep_library: Annotated[
+        str, typer.Option("--ep-library", help="A plug-in execution provider of ONNX Runtime: FILE or NAME=FILE.")
+    ] = "",
+    json: JsonOption = False,
+) -> None:
+    """List backends and their devices, how far each gets, and what leads further; exit code 0 whatever is missing.
 
     Example: npubench devices --json
     """
     from npubench.verbs.devices import show_devices
 
-    raise typer.Exit(show_devices(host, json))
+    raise typer.Exit(show_devices(host, json, details, ep_library))
+
+
+@app.command()
+def doctor(
+    host: HostOption = None,
+    store: StoreOption = _STORE,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 if something would spoil a measurement.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Say what on this machine would spoil a measurement, and what to do about it.
+
+    Example: npubench doctor --strict
+    """
+    from npubench.verbs.doctor import examine
+
+    raise typer.Exit(examine(host, store, strict, json))
 
 
 workloads = typer.Typer(help="List, prepare and show workloads.", no_args_is_help=True, rich_markup_mode=None)
@@ -126,6 +149,9 @@ def run(
         list[str] | None, typer.Option("--shape", help="With --model: a free input's shape, NAME=1x3x224x224.")
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="With --model: measure an INT8 variant as well.")] = False,
+    ep_library: Annotated[
+        str, typer.Option("--ep-library", help="With --model: run on a plug-in execution provider's devices; FILE or NAME=FILE.")
+    ] = "",
     store: StoreOption = _STORE,
     host: HostOption = None,
     round: Annotated[str, typer.Option("--round", help="A label for measuring the same plan again, such as a date.")] = "",
@@ -134,13 +160,19 @@ def run(
 
     Example: npubench run demo --store my-store
     Example: npubench run --model my.onnx --shape x=1x3x224x224
+    Example: npubench run --model my.onnx --ep-library libmy_provider.so
     """
     from npubench.verbs.start import run_model, run_named
 
     if (model is None) == (not suite):
         raise typer.BadParameter("give either a suite or --model FILE", param_hint="SUITE")
     if model is not None:
-        raise typer.Exit(run_model(model, shape or [], int8, store, host, round))
+        raise typer.Exit(run_model(model, shape or [], int8, store, host, round, ep_library))
+    if ep_library:
+        raise typer.BadParameter(
+            "goes with --model; a suite's target names a library in env = { NPUBENCH_ORT_EP_LIBRARY = … }",
+            param_hint="--ep-library",
+        )
     raise typer.Exit(run_named(suite, store, host, round))
 
 
@@ -177,6 +209,67 @@ def report(
     from npubench.verbs.report import write_report
 
     raise typer.Exit(write_report(store, out, baseline, suite, language))
+
+
+@app.command()
+def check(
+    backend: Annotated[str, typer.Argument(help="The backend's name, as in 'npubench devices'.")],
+    device: Annotated[str, typer.Option("--device", help="The device; the first one found where none is named.")] = "",
+    option: Annotated[list[str] | None, typer.Option("--option", help="An option of the backend, KEY=VALUE.")] = None,
+    artefact: Annotated[Path | None, typer.Option("--artefact", help="A ready artefact, where nothing is compiled here.")] = None,
+    workload: Annotated[str, typer.Option("--workload", help="The workload that gives model and inputs.")] = "",
+    model: Annotated[Path | None, typer.Option("--model", help="An ONNX file of your own, with generated inputs.")] = None,
+    python: Annotated[str, typer.Option("--python", help="The interpreter that has the plug-in.")] = "",
+    env: Annotated[list[str] | None, typer.Option("--env", help="Added to its environment, NAME=VALUE.")] = None,
+    ep_library: Annotated[
+        str, typer.Option("--ep-library", help="A plug-in execution provider of ONNX Runtime: FILE or NAME=FILE.")
+    ] = "",
+    only: Annotated[list[str] | None, typer.Option("--only", help="Only this check, or this family of checks.")] = None,
+    queries: Annotated[int, typer.Option("--queries", help="How many queries must all come back.", min=1)] = 10_000,
+    deadline: Annotated[float | None, typer.Option("--deadline", help="The most a check may take, s.", min=0.1)] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write the results as JUnit XML.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Check whether a plug-in can be trusted: exit code 0 if no check failed, 1 if some did.
+
+    Checks that need a device are skipped where there is none, with the reason.
+
+    Example: npubench check onnxruntime
+    Example: npubench check acme --artefact model.acme --python /opt/acme/bin/python --junit acme.xml
+    """
+    from npubench.verbs.check import Asked, check_backend
+
+    asked = Asked(
+        backend=backend,
+        device=device,
+        options=option or [],
+        artefact=artefact,
+        workload=workload,
+        model=model,
+        python=python,
+        env=env or [],
+        ep_library=ep_library,
+        only=only or [],
+        queries=queries,
+        deadline=deadline,
+        as_json=json,
+        junit=junit,
+    )
+    raise typer.Exit(check_backend(asked))
+
+
+@app.command("new-backend")
+def new_backend(
+    name: Annotated[str, typer.Argument(help="The backend's name: lower-case letters, digits and hyphens.")],
+    into: Annotated[Path, typer.Option("--into", help="The folder that npubench-NAME is made in.")] = Path(),
+) -> None:
+    """Make a plug-in to begin with: a distribution that installs and passes its checks as it is.
+
+    Example: npubench new-backend acme-npu
+    """
+    from npubench.verbs.new_backend import new_backend
+
+    raise typer.Exit(new_backend(name, into))
 
 
 @app.command()

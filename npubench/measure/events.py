@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 
 #: What the worker exits with after it has reported a failure itself.
 EXIT_REPORTED = 70
+#: And what it exits with when it cannot report any more.
+EXIT_UNHEARD = 71
 
 #: What a disk says that takes no more: the operator's to mend, and no fault of the plug-in.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
@@ -35,12 +37,12 @@ class Reporter:
         self.before_failing: Callable[[], None] = lambda: None
 
     def send(self, event: str, **values: Any) -> None:
-        """Send one event. A supervisor that is gone ends the worker: nobody would keep what it finds."""
+        """Send one event. A pipe that is gone ends the worker: nobody would hear what it finds."""
         line = json.dumps({"event": event, **values}, ensure_ascii=True)
         try:
             os.write(self._descriptor, line.encode() + b"\n")
         except OSError:
-            os._exit(EXIT_REPORTED)
+            os._exit(EXIT_UNHEARD)
 
     def fail(self, kind: str, reason: str, error: BaseException | None = None) -> NoReturn:
         """Report that the run has failed, and end the process at once: no query is answered on a plug-in's behalf.

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 #: linux/prctl.h
 PR_SET_PDEATHSIG = 1
@@ -66,6 +66,20 @@ def prepare(cores: Sequence[int]) -> dict[str, Setting]:
         "garbage_collection": "off while measuring",
         "cores": ",".join(str(core) for core in affinity),
     }
+
+
+def bearings() -> Callable[[], None]:
+    """Note the working folder and the file mode mask; the function returned puts them back, whatever an SDK made of them."""
+    folder = os.getcwd()  # noqa: PTH109 - what chdir takes
+    mask = os.umask(0o077)
+    os.umask(mask)
+
+    def restore() -> None:
+        os.umask(mask)
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
+
+    return restore
 
 
 @contextlib.contextmanager

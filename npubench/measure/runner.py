@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from npubench.contract.runspec import Phase, RunSpec, to_plain
-from npubench.measure.events import is_full, words
+from npubench.measure.events import EXIT_UNHEARD, is_full, words
 from npubench.measure.process import kill_group
 from npubench.measure.sampler import SamplerProcess, start_sampler
 
@@ -254,6 +254,9 @@ class _Watch:
         if exit_code is not None and exit_code < 0:
             with contextlib.suppress(ValueError):
                 return "died", f"{name}: the worker was killed by {signal.Signals(-exit_code).name} in phase {self.phase}"
+        if exit_code == EXIT_UNHEARD:
+            lost = f"the worker lost its pipe to the supervisor in phase {self.phase}; a plug-in may close only what it opened"
+            return "died", f"{name}: {lost}"
         return "died", f"{name}: the worker exited with code {exit_code} in phase {self.phase} before it had finished"
 
     def _deadline_s(self) -> float:

@@ -24,7 +24,7 @@ import numpy as np
 from npubench.contract.backend import Sensor
 from npubench.contract.runspec import RunSpec, TargetSpec, from_plain
 from npubench.measure.plugin import find_device, load_backend, probe
-from npubench.measure.process import die_with_parent, kill_group
+from npubench.measure.process import bearings, die_with_parent, kill_group
 
 #: A sensor that does not say how often it changes is polled this often.
 DEFAULT_PERIOD_NS = 100_000_000
@@ -149,8 +149,10 @@ def main(arguments: Sequence[str]) -> None:
     folder = Path(arguments[0])
     die_with_parent(int(arguments[1]))
     spec: RunSpec = from_plain(RunSpec, json.loads((folder / "spec.json").read_text(encoding="utf-8")), "spec")
+    restore = bearings()
     backend = load_backend(spec.target.backend, spec.target.entry)
     device = find_device(spec.target.backend, probe(spec.target.backend, backend), spec.target.device)
+    restore()
     ready = os.dup(1)
     os.dup2(2, 1)  # what an SDK prints must not look like "ready"
     sample(backend.sensors(device), folder / "readings.npz", 0, ready)

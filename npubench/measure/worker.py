@@ -51,6 +51,7 @@ class Worker:
         self.observed = Observed()
         self._progress: Sink | None = None
         self._begun = 0
+        self._restore = process.bearings()
         reporter.before_failing = self._write_failing
         self.name = f"{spec.target.backend}:{spec.target.device} on {spec.workload}"
 
@@ -70,6 +71,8 @@ class Worker:
             windows, outputs = self._connect(executor, bundle)
         with self._phase(Phase.ACCURACY):
             write_accuracy(windows.accuracy(), outputs, bundle, self.folder / "accuracy.npz")
+        # Loading an SDK may have changed any of it: what is set and written down is what the window has.
+        observed.settings |= process.prepare(())
         with process.quiet_interpreter():
             with self._phase(Phase.WARM_UP):
                 windows.warm_up()
@@ -101,6 +104,8 @@ class Worker:
             device = find_device(target.backend, availability, target.device)
         except PluginError as error:
             self.reporter.fail("target", str(error), error)
+        # The bundle, the cache and the run's folder may be named from where the harness was started.
+        self._restore()
         try:
             options = parse_options(type(backend).Options, target.options, f"target '{target.name}': options")
         except OptionError as error:
@@ -248,6 +253,7 @@ class Worker:
         self.reporter.send("phase", phase=phase.value, start_ns=start)
         try:
             yield
+            self._restore()
             self.observed.phases.append({"phase": phase.value, "start_ns": start, "end_ns": time.monotonic_ns()})
             if phase not in (Phase.BASELINE, Phase.MEASURE):
                 # A worker that is killed later leaves its device, versions and phases behind. Nothing is written beside
@@ -267,6 +273,7 @@ class Worker:
 
     def _write_failing(self) -> None:
         """Keep what was observed up to a failure, with the phase it happened in."""
+        self._restore()
         self.observed.phases.append({"phase": self.reporter.phase, "start_ns": self._begun, "end_ns": time.monotonic_ns()})
         self._write_observed()
 

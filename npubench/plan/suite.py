@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from npubench.contract.options import nearest
 from npubench.errors import SuiteError
 from npubench.plan.grades import GradeName
-from npubench.plugins import SUITES, plugin_entries
+from npubench.plugins import SUITES, plugin_values
 
 #: The version of suite and host files this code reads.
 SUITE_VERSION = 1
@@ -130,14 +130,18 @@ def read_suite(name: str) -> tuple[SuiteFile, Path]:
         The suite and the file it came from.
 
     Raises:
-        SuiteError: No such suite, no TOML, or a key or value that is not valid; names file, key and nearest.
+        SuiteError: No such suite, two packages ship one of that name, no TOML, or a key or value that is not valid; names
+            file, key and nearest.
     """
     path = Path(name)
     if not (path.suffix == ".toml" or path.exists()):
-        shipped = shipped_suites()
+        shipped = _shipped()
         if name not in shipped:
             raise SuiteError(f"there is no suite '{name}'{nearest(name, shipped)} (or give the path of a .toml file)")
-        path = shipped[name]
+        path, *others = shipped[name]
+        if others:
+            claims = " and ".join(map(str, shipped[name]))
+            raise SuiteError(f"suite '{name}' is shipped twice, as {claims}; give the path of the one you mean")
     return parse_file(path, SuiteFile), path
 
 
@@ -160,12 +164,22 @@ def read_host(path: Path | None) -> HostFile:
 
 
 def shipped_suites() -> dict[str, Path]:
-    """Return the suites that installed packages ship: name → file."""
-    found: dict[str, Path] = {}
-    for module in plugin_entries(SUITES).values():
-        spec = importlib.util.find_spec(module)
+    """Return the suites that installed packages ship: name → file; one that several claim is the first's."""
+    return {name: files[0] for name, files in _shipped().items()}
+
+
+def _shipped() -> dict[str, list[Path]]:
+    """Return suite name → every file that a package ships under it."""
+    found: dict[str, list[Path]] = {}
+    for module in plugin_values(SUITES):
+        try:
+            spec = importlib.util.find_spec(module)
+        except (ImportError, ValueError):
+            # A package that is not there any more ships nothing, and hides no other.
+            continue
         for folder in spec.submodule_search_locations or () if spec else ():
-            found |= {file.stem: file for file in sorted(Path(folder).glob("*.toml"))}
+            for file in sorted(Path(folder).glob("*.toml")):
+                found.setdefault(file.stem, []).append(file)
     return found
 
 

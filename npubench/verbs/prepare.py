@@ -13,7 +13,7 @@ from npubench.contract.bundle import Bundle
 from npubench.contract.options import nearest
 from npubench.contract.runspec import RunSpec, TargetSpec
 from npubench.errors import SuiteError
-from npubench.measure.survey import Survey, survey
+from npubench.measure.survey import Ask, Survey, survey_all
 from npubench.plan.bundles import prepare
 from npubench.plan.decide import Wish, decide, resolve_targets, wishes
 from npubench.plan.suite import HostFile, SuiteFile
@@ -68,15 +68,16 @@ def look_at_targets(suite: SuiteFile, host: HostFile, where: Path) -> tuple[dict
     together: dict[tuple[str, str, str], list[str]] = {}
     for name, target in resolved.items():
         together.setdefault((target.backend, target.python, repr(sorted(target.env.items()))), []).append(name)
-    for names in together.values():
-        first = resolved[names[0]]
-        seen = survey(first.backend, first.python, first.env, [resolved[name].options for name in names])
+    groups = [(names, resolved[names[0]]) for names in together.values()]
+    asks = [Ask(first.backend, first.python, first.env, [resolved[name].options for name in names]) for names, first in groups]
+    for (names, _), seen in zip(groups, survey_all(asks), strict=True):
         for name, complaint in zip(names, seen.option_errors or [""] * len(names), strict=True):
             target = resolved[name]
             _refuse(seen, target, where, complaint)
             targets[name] = replace(target, entry=seen.entry)
             if seen.availability.rung < Rung.READY:
-                unusable[name] = f"{seen.availability.rung.word}: {seen.availability.reason}"
+                found = seen.availability
+                unusable[name] = f"{found.rung.word}: {found.reason}" + (f" → {found.advice}" if found.advice else "")
     return {name: targets[name] for name in resolved}, {name: unusable[name] for name in resolved if name in unusable}
 
 
@@ -125,10 +126,11 @@ def make_ready(
 
 def _refuse(seen: Survey, target: TargetSpec, where: Path, option_error: str) -> None:
     key = f"{where}: target.{target.name}"
-    if not seen.entry and seen.known:
+    if seen.known and target.backend not in seen.known:
         raise SuiteError(f"{key}.backend: unknown backend '{target.backend}'{nearest(target.backend, seen.known)}")
     if option_error:
-        raise SuiteError(f"{key}.{option_error}")
+        whose = f"backend '{target.backend}' on device '{target.device}'; npubench devices --json lists its options"
+        raise SuiteError(f"{key}.{option_error} ({whose})")
     devices = [device.name for device in seen.availability.devices]
     if seen.availability.rung is Rung.READY and target.device not in devices:
         raise SuiteError(

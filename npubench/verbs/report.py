@@ -7,7 +7,7 @@ from pathlib import Path
 
 from npubench.contract.options import nearest
 from npubench.errors import InputError, StoreError
-from npubench.plugins import REPORTS, plugin_entries
+from npubench.plugins import REPORTS, disputed_entries, plugin_entries
 from npubench.record.store import Store, Unreadable
 from npubench.report.comparison import build_page, names_of
 from npubench.report.page import ComparisonPage
@@ -40,9 +40,11 @@ def write_html(page: ComparisonPage, path: Path, language: str) -> None:
     """Render a page with the installed HTML renderer.
 
     Raises:
-        InputError: The language is unknown, no renderer is installed, or the file cannot be written.
+        InputError: The language is unknown, no renderer is installed or two are, or the file cannot be written.
     """
     entry = plugin_entries(REPORTS).get("html")
+    if entry is None and "html" in disputed_entries(REPORTS):
+        raise InputError(f"HTML renderer {disputed_entries(REPORTS)['html']}")
     if entry is None:
         raise InputError("no HTML renderer is installed; run: pip install 'npubench[standard]'")
     module, _, name = entry.partition(":")

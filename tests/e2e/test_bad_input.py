@@ -56,7 +56,12 @@ SUITES: dict[str, tuple[str, str]] = {
     ),
     "option-type": (
         BASE.replace(DEVICE, DEVICE + '\noptions = { fault_after = "3" }'),
-        "target.good.options: fault_after: '3' is not of type int",
+        "target.good.options: fault_after: '3' is not of type int "
+        "(backend 'simulated' on device 'sim:plain'; npubench devices --json lists its options)",
+    ),
+    "option-date": (
+        BASE.replace(DEVICE, DEVICE + "\noptions = { fault_after = 2026-08-01 }"),
+        "target.good.options: fault_after: {'date': '2026-08-01'} is not of type int",
     ),
     "precision": (BASE + 'precisions = ["fp23"]\n', "run[0].precisions[0]: 'fp23' is not valid; did you mean 'fp32'?"),
     "precision-not-there": (

@@ -209,3 +209,24 @@ def test_a_host_file_is_read_as_strictly(tmp_path: Path, text: str, words: str) 
     with pytest.raises(SuiteError) as caught:
         read_host(path)
     assert str(caught.value).startswith(f"{path}: {words}")
+
+
+def test_a_suite_that_two_packages_ship_is_neithers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("acme", "other"):
+        package = tmp_path / f"{name}_suites"
+        package.mkdir()
+        (package / "__init__.py").write_text("raise AssertionError('listing imports nothing')")
+        (package / "night.toml").write_text("")
+        (package / f"{name}.toml").write_text("")
+        info = tmp_path / f"{name}_suites-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-suites\nVersion: 1\n")
+        # Two distributions may call their folder the same: what counts is the suite's own name.
+        (info / "entry_points.txt").write_text(f"[npubench.suites]\nsuites = {name}_suites\ngone = {name}_gone.suites\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = shipped_suites()
+    assert {"acme", "other", "night", "demo"} <= set(found)
+    with pytest.raises(
+        SuiteError, match=r"suite 'night' is shipped twice, as .*acme_suites/night\.toml and .*other_suites/night"
+    ):
+        read_suite("night")

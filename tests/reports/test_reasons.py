@@ -110,7 +110,7 @@ def endings() -> Iterator[str]:
     for impatient in (watch(60.0, 0.0), watch(0.0, 60.0)):
         assert impatient.judge()
         yield impatient.conclude(None)[1]
-    for code in (-11, -9, 3, None):
+    for code in (-11, -9, 3, 71, None):
         yield watch(60.0, 60.0).conclude(code)[1]
 
 

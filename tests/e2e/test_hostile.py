@@ -1,0 +1,143 @@
+"""Whatever an SDK does to its process, the night goes on, and a record or a rung says what happened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from npubench_reports.messages import load as messages
+from npubench_reports.reasons import say
+
+from .hostile import SDKS, write_hostile
+from .world import Result, World, nobody_left, one_by_target, survivors
+
+#: Long enough for a slow import on a busy machine, and far below the 30 s of the one that is stuck.
+DEADLINE_S = 10
+
+#: Backends that do not get as far as a run → what is said of them.
+UNUSABLE: dict[str, str] = {
+    "aborts-probe": "its import or probe was killed by SIGABRT: ACME driver assertion failed: card != NULL",
+    "stuck": f"backend 'stuck': its import or probe took longer than {DEADLINE_S} s",
+    "breaks-torch": "the SDK 'sdk_breaks_torch' cannot be imported: RuntimeError: Failed to load the backend extension: acme.",
+    "newer": "backend 'newer' is written for contract 99, this npubench has 1",
+    "no-backend": "backend 'no-backend' (hostile_wrong:NoBackend) is not a subclass of npubench.contract.Backend",
+    "no-class": "backend 'no-class': its entry point 'hostile_wrong' is not written as module:Class",
+    "twin": "backend 'twin' is claimed by hostile 1.2 (hostile_polite:Plugin) and impostor 1.2 (hostile_rude:Plugin)",
+}
+
+#: And what leads further.
+ADVICE: dict[str, str] = {
+    "aborts-probe": "-c 'import hostile_aborts_probe'",
+    "stuck": "NPUBENCH_PROBE_DEADLINE=SECONDS allows more",
+    "breaks-torch": "install the SDK again",
+    "newer": "install a newer npubench, which knows contract 99",
+    "no-backend": "npubench check no-backend",
+    "no-class": "mend the entry point",
+    "twin": "-m pip uninstall DISTRIBUTION",
+}
+
+READY = [name for name in SDKS if name not in UNUSABLE]
+
+
+@dataclass(frozen=True)
+class Hostility:
+    world: World
+    run: Result
+    devices: Result
+    records: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def hostile(new_world: Callable[[str], World], acme: Path, tmp_path_factory: pytest.TempPathFactory) -> Hostility:
+    """One suite with a target of every such backend, and the list of devices; a store named by a relative path."""
+    world = new_world("hostile")
+    site = write_hostile(tmp_path_factory.mktemp("sdks"))
+    env = {"PYTHONPATH": f"{site}:{acme}", "NPUBENCH_PROBE_DEADLINE": str(DEADLINE_S)}
+    (world.folder / "model.acme").write_bytes(b"ACME-2 1.9")
+    # The polite one last: it comes through only if the night went on.
+    names = [*(name for name in (*SDKS, *UNUSABLE) if name != "polite"), "polite"]
+    targets: dict[str, Any] = {name: {"backend": name, "device": "npu:0"} for name in names}
+    targets["wrong-ready"] = {**targets["wrong-file"], "artefacts": {"acme-sum": "model.acme"}}
+    order = ["wrong-ready", *targets]
+    suite = world.suite(targets, [{"targets": list(dict.fromkeys(order)), "workloads": ["acme-sum"]}])
+    devices = world.start("devices", "--json", env=env)
+    run = world.start("run", suite.name, "--store", "store", env=env)
+    return Hostility(world, run.wait(), devices.wait(), one_by_target(world.store()))
+
+
+@pytest.mark.parametrize("backend", UNUSABLE)
+def test_a_backend_that_cannot_be_used_is_named_with_reason_and_advice(hostile: Hostility, backend: str) -> None:
+    assert hostile.run.code == 3
+    line = next(line for line in hostile.run.err.splitlines() if f"target '{backend}' cannot be used here" in line)
+    assert UNUSABLE[backend] in line
+    assert ADVICE[backend] in line
+    assert backend not in hostile.records
+
+
+def test_the_list_of_devices_has_them_all_and_the_others_are_ready(hostile: Hostility) -> None:
+    assert hostile.devices.code == 0, hostile.devices.err
+    rows = {row["backend"]: row for row in json.loads(hostile.devices.out)}
+    assert {name: rows[name]["availability"] for name in (*READY, *UNUSABLE)} == {
+        **dict.fromkeys(READY, "ready"),
+        **dict.fromkeys(UNUSABLE, "sdk_broken"),
+    }
+    assert rows["simulated"]["availability"] == "ready"
+    for name, said in UNUSABLE.items():
+        assert said in rows[name]["reason"]
+        assert ADVICE[name] in rows[name]["advice"]
+
+
+@pytest.mark.parametrize("target", ["polite", "slow-and-loud", "rude"])
+def test_what_is_only_loud_or_rude_is_measured(hostile: Hostility, target: str) -> None:
+    record = hostile.records[target]
+    assert record["status"] == "ok", record["reason"]
+    assert record["metrics"]["latency_p90"]["value"] > 0
+
+
+def test_what_a_rude_sdk_left_or_changed_is_in_its_record(hostile: Hostility) -> None:
+    record, polite = hostile.records["rude"], hostile.records["polite"]
+    (residue,) = [finding for finding in record["findings"] if finding["rule"] == "residue"]
+    assert "1 threads" in residue["observed"]
+    # It pinned itself to one core: the record says so, and not what the worker had been given.
+    assert len(record["provenance"]["settings"]["cores"].split(",")) == 1
+    # What it did to the interpreter is undone before anything is measured.
+    for setting in ("switch_interval_s", "timer_slack_ns"):
+        assert record["provenance"]["settings"][setting] == polite["provenance"]["settings"][setting]
+    # It hid every file made after it by its mask; those of its run can be read all the same.
+    assert set(record["provenance"]["files"]) == set(polite["provenance"]["files"])
+    (trace,) = hostile.world.store().glob(f"*/{record['run_id']}/trace.npz")
+    assert trace.stat().st_mode & 0o600 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("aborts-execute", "the worker was killed by SIGABRT in phase "),
+        ("closes", "the worker lost its pipe to the supervisor in phase load-plugin; a plug-in may close only what it opened"),
+        ("wrong-ready", "target 'wrong-ready': artefacts: {folder}/model.acme: made for ACME-2 by compiler 1.9, here are ACME-1"),
+        ("wrong-file", "the compiled artefact: "),
+    ],
+)
+def test_what_ends_a_run_is_its_records_reason_in_both_languages(hostile: Hostility, target: str, words: str) -> None:
+    record = hostile.records[target]
+    assert record["status"] == "failed"
+    name = f"{record['spec']['target']['backend']}:npu:0 on acme-sum: "
+    assert record["reason"].startswith(name + words.format(folder=hostile.world.folder)), record["reason"]
+    for language in ("en", "ko"):
+        assert not say(record["reason"], messages(language)).foreign
+
+
+def test_its_last_words_are_kept(hostile: Hostility) -> None:
+    assert "ACME runtime assertion failed: queue" in hostile.records["aborts-execute"]["provenance"]["log_tail"]
+    assert len(hostile.records["slow-and-loud"]["provenance"]["log_tail"]) <= 4000
+
+
+def test_no_traceback_reaches_the_user_and_nobody_survives(hostile: Hostility) -> None:
+    for result in (hostile.run, hostile.devices):
+        assert "Traceback" not in result.err
+    assert nobody_left(hostile.world.folder), survivors(hostile.world.folder)
