@@ -74,6 +74,7 @@ def test_the_wheel_holds_code_manifests_graphs_templates_and_catalogues(wheel: P
     assert tops == {"npubench", "npubench_models", "npubench_reports"}
     for wanted in (
         "npubench/py.typed",
+        "npubench/verbs/template/pyproject.toml",
         "npubench_models/suites/demo.toml",
         "npubench_models/workloads/ocr_line.toml",
         "npubench_models/graphs/sst_net.npz",
