@@ -11,16 +11,20 @@ LANGUAGE := ko
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
 
+# Real runtimes where a package index has them; of vendors' own, the plug-ins alone.
+BACKENDS := backends/onnxruntime[cpu] backends/openvino[runtime] backends/iree[compiler] \
+            backends/mobilint backends/furiosa backends/rebellions backends/deepx
+
 # Editable, so that the tree is what runs; the stamp spares the installation while the dependencies are the same.
-$(VENV)/.stamp: pyproject.toml backends/onnxruntime/pyproject.toml
+$(VENV)/.stamp: pyproject.toml $(wildcard backends/*/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit("npubench needs Python 3.11 or later here; set PYTHON=…" if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
-	@echo "installing npubench and what it needs into $(VENV) (about a minute the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[standard,dev]' -e 'backends/onnxruntime[cpu]'
+	@echo "installing npubench and what it needs into $(VENV) (a minute or two the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[standard,dev]' $(patsubst %,-e '%',$(BACKENDS))
 	@touch $@
 
 .PHONY: install
-install: $(VENV)/.stamp  ## Make .venv with npubench, its CPU backend and the tools of development
+install: $(VENV)/.stamp  ## Make .venv with npubench, its backends and the tools of development
 
 .PHONY: demo
 demo: install  ## Measure every workload on this CPU and write the comparison (a few minutes; its path is the last line)

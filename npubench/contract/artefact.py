@@ -66,7 +66,7 @@ class Support:
 
 
 class Unsupported(Exception):  # noqa: N818 - it is an answer, not an error
-    """Raise from :meth:`Backend.compile` when the vendor's compiler refuses the model.
+    """Raise from :meth:`Backend.compile`, or from :meth:`Backend.load` of a runtime that compiles there, for a refused model.
 
     The run becomes ``skipped: unsupported`` with this exception's text: an answer, not an accident.
     """

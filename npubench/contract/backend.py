@@ -144,6 +144,7 @@ class Backend(ABC):
 
         Raises:
             WrongArtefact: It is for another chip, of another compiler version, or no artefact of this runtime.
+            Unsupported: A runtime that compiles at load refuses the model; the text is its own.
         """
 
     def supports(self, model: Model, device: Device) -> Support:

@@ -9,12 +9,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 #: linux/prctl.h
 PR_SET_PDEATHSIG = 1
 PR_SET_TIMERSLACK = 29
 PR_GET_TIMERSLACK = 30
+
+#: How long a thread that was joined may stand in /proc, ns: the kernel takes it away a moment after its end is seen.
+_LEAVE_NS = 50_000_000
 
 #: How long a thread may keep the interpreter while another wants it, s. The default of 5 ms is longer than
 #: many inferences; below 0.1 ms switching itself shows.
@@ -99,7 +103,7 @@ def residue(threads_before: int) -> list[str]:
     """Say what a closed executor left behind in this process: threads, children, open devices."""
     found = []
     with contextlib.suppress(OSError):
-        left = len(os.listdir("/proc/self/task")) - threads_before  # noqa: PTH208 - /proc has no use for Path
+        left = _lasting_threads(threads_before)
         if left > 0:
             found.append(f"{left} threads")
     with contextlib.suppress(OSError):
@@ -111,6 +115,16 @@ def residue(threads_before: int) -> list[str]:
         devices -= {"/dev/null", "/dev/urandom", "/dev/random", "/dev/tty"}
         found.extend(f"open {device}" for device in sorted(devices) if not device.startswith(("/dev/pts", "/dev/shm")))
     return found
+
+
+def _lasting_threads(threads_before: int) -> int:
+    """Return how many more threads there are than before; a thread that was joined may stand in /proc for a moment."""
+    until = time.monotonic_ns() + _LEAVE_NS
+    while (left := len(os.listdir("/proc/self/task")) - threads_before) > 0:  # noqa: PTH208 - /proc has no use for Path
+        if time.monotonic_ns() > until:
+            break
+        time.sleep(0.001)
+    return left
 
 
 def _children(thread: str) -> list[str]:

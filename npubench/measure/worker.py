@@ -165,6 +165,8 @@ class Worker:
     def _load_executor(self, backend: Backend, compiled: artefacts.Compiled, device: Device, options: Any) -> Executor:
         try:
             executor: Executor = backend.load(compiled.artefact, device, options)
+        except Unsupported as error:
+            self.reporter.fail("skipped", f"unsupported: {error}", error)
         except WrongArtefact as error:
             key = f"target '{self.spec.target.name}': artefacts" if compiled.artefact.ready else "the compiled artefact"
             self.reporter.fail("input", f"{self.name}: {key}: {compiled.artefact.path}: {error}", error)

@@ -11,10 +11,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-#: What a verb is asked for.
-out = Console(highlight=False, soft_wrap=False)
+#: What a verb is asked for. Without emoji: ``mobilint:aries:0`` is a device and no sign of the zodiac.
+out = Console(highlight=False, soft_wrap=False, emoji=False)
 #: Everything else.
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 #: Status → how it is shown; text and sign, so that nothing is said by colour alone.
 STATUS = {

@@ -35,7 +35,7 @@ def test_the_best_is_first_in_every_scenario(add: Add, scenario: Scenario) -> No
     assert all(cell.unranked == "" for cell in found.values())
 
 
-def host_operators(n: int) -> ArtefactReference:
+def host_operators(n: int | None) -> ArtefactReference:
     return ArtefactReference(
         format="onnx",
         digest="sha256:1",
@@ -57,11 +57,13 @@ UNRANKED: list[tuple[str, dict[str, Any]]] = [
     ("invalid", {"status": "invalid"}),
     ("smoke", {"spec": {"grade": "smoke"}}),
     ("host-operators", {"artefact": host_operators(1)}),
+    # Asked for, and the runtime cannot tell whether they are: nobody knows what was measured.
+    ("host-operators", {"artefact": host_operators(None), "on": {"options": {"allow_host_operators": True}}}),
     ("different-work", {"work_digest": "sha256:other"}),
 ]
 
 
-@pytest.mark.parametrize(("why", "changes"), UNRANKED, ids=[case[0] for case in UNRANKED])
+@pytest.mark.parametrize(("why", "changes"), UNRANKED, ids=[f"{n}-{case[0]}" for n, case in enumerate(UNRANKED)])
 def test_what_must_not_be_ranked_has_no_rank_and_says_why(add: Add, why: str, changes: dict[str, Any]) -> None:
     found = cells(page(add("a"), add("b", 2.0), add("odd", 0.1, **changes)))
     assert (found["odd · fp32"].rank, found["odd · fp32"].unranked) == (None, why)
