@@ -209,6 +209,9 @@ class SimulatedExecutor(Executor):
     def _check(self, inputs: Tensors) -> int:
         """Return the batch size of ``inputs``, or raise ValueError for what no device would take."""
         batch = 0
+        if len(inputs) > len(self.inputs):
+            unknown = sorted(set(inputs) - {spec.name for spec in self.inputs})
+            raise ValueError(f"SIMULATED device: there is no input '{unknown[0]}'")
         for spec in self.inputs:
             if spec.name not in inputs:
                 raise ValueError(f"SIMULATED device: input '{spec.name}' is missing")

@@ -25,6 +25,7 @@ from npubench.contract import (
     Sensor,
     Support,
     Unsupported,
+    WrongArtefact,
 )
 from npubench.testing.executor import AsyncSimulatedExecutor, SimulatedExecutor
 from npubench.testing.faults import strike
@@ -87,7 +88,10 @@ class SimulatedBackend(Backend):
             raise RuntimeError("SIMULATED device error 0x17: the artefact cannot be loaded, as asked")
         if options.fault == "exit-in-load":
             strike("exit-in-load")
-        graph = read_graph(artefact.path)
+        try:
+            graph = read_graph(artefact.path)
+        except GraphError as error:
+            raise WrongArtefact(f"{error}; hand in what the SIMULATED compiler made, or an ONNX file of the probe") from error
         return (AsyncSimulatedExecutor if options.asynchronous else SimulatedExecutor)(graph, device.name, options)
 
     def sensors(self, device: Device) -> Sequence[Sensor]:
