@@ -29,7 +29,7 @@ install: $(VENV)/.stamp  ## Make .venv with npubench, its backends and the tools
 .PHONY: demo
 demo: install  ## Measure every workload on this CPU and write the comparison (a few minutes; its path is the last line)
 	@$(BIN)/npubench run demo --store $(STORE) || test $$? -eq 1
-	@$(BIN)/npubench report --suite demo --baseline cpu-all/fp32 --store $(STORE) --language $(LANGUAGE)
+	@$(BIN)/npubench report --suite demo --baseline onnxruntime/fp32 --store $(STORE) --language $(LANGUAGE)
 
 .PHONY: test
 test: install  ## Run the whole test suite
