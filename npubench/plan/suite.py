@@ -134,8 +134,9 @@ def read_suite(name: str) -> tuple[SuiteFile, Path]:
             file, key and nearest.
     """
     path = Path(name)
-    if not (path.suffix == ".toml" or path.exists()):
-        shipped = _shipped()
+    shipped = {} if path.suffix == ".toml" or path.is_file() else _shipped()
+    # A folder of a suite's name, such as its store, does not hide the suite.
+    if shipped and (name in shipped or not path.exists()):
         if name not in shipped:
             raise SuiteError(f"there is no suite '{name}'{nearest(name, shipped)} (or give the path of a .toml file)")
         path, *others = shipped[name]

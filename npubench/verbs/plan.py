@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from npubench.plan.decide import wishes
@@ -50,7 +51,8 @@ def show_plan(name: str, host: Path | None, as_json: bool) -> int:
     out.print(table)
     for target in targets.values():
         options = ", ".join(f"{key} = {value}" for key, value in target.options.items())
-        out.print(f"{target.name} is {target.backend}:{target.device}" + (f" with {options}" if options else ""), soft_wrap=True)
+        with_options = f" with {escape(options)}" if options else ""
+        out.print(f"{target.name} is {target.backend}:{target.device}{with_options}", soft_wrap=True)
     for name, why in unusable.items():
-        err.print(f"[red]target '{name}' cannot be used here[/]: {why}", soft_wrap=True)
+        err.print(f"[red]target '{name}' cannot be used here[/]: {escape(why)}", soft_wrap=True)
     return 3 if unusable else 0

@@ -190,6 +190,12 @@ def test_no_host_file_is_an_empty_one() -> None:
     assert read_host(None) == HostFile(schema_version=1)
 
 
+def test_a_folder_of_its_name_does_not_hide_a_shipped_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert read_suite("demo")[0].name == "demo"
+
+
 def test_a_host_files_artefacts_lie_beside_it(tmp_path: Path) -> None:
     path = write(tmp_path, 'schema_version = 1\n[target.card.artefacts]\nresnet50 = "mxq/resnet50.mxq"\n', "testbed.toml")
     assert read_host(path).target["card"].artefacts == {"resnet50": str(tmp_path / "mxq" / "resnet50.mxq")}
