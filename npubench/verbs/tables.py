@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from rich.console import JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
 from npubench.analyze.estimate import Estimate
-from npubench.report.page import Cell, ComparisonPage, Ratio, Row
+from npubench.report import page as page_data
+from npubench.report.page import Cell, ComparisonPage, Ratio
 from npubench.report.pairs import Pairs
 from npubench.report.words import figure_text
 from npubench.verbs.console import STATUS, out
@@ -18,6 +22,9 @@ _VERDICTS = {
     "not-comparable": "not comparable",
 }
 
+
+#: What a table across needs, characters: its first column, and a figure with ratio and accuracy.
+_WORKLOAD_WIDTH, _CELL_WIDTH = 24, 22
 
 #: Why a pair is not comparable, in words; a reason that is a sentence already stands for itself.
 _REASONS = {
@@ -42,20 +49,42 @@ def print_page(page: ComparisonPage) -> None:
     if any(subject.simulated for subject in page.subjects):
         out.print("[yellow]▲ SIMULATED devices are on this page; they are no hardware and never ranked[/]")
     for table in page.tables:
-        drawn = Table(title=f"{table.scenario}: {table.headline}", title_justify="left", show_lines=False)
-        drawn.add_column("workload", no_wrap=True)
-        for subject in page.subjects:
-            drawn.add_column(labels[subject.key], justify="right")
-        for row in table.rows:
-            cells = {cell.subject: cell for cell in row.cells}
-            drawn.add_row(row.workload, *(_cell(cells.get(subject.key), row, page) for subject in page.subjects))
-        out.print(drawn)
+        # A subject that this scenario was not asked of has no column.
+        measured = {cell.subject for row in table.rows for cell in row.cells}
+        subjects = {key: label for key, label in labels.items() if key in measured}
+        narrow = _WORKLOAD_WIDTH + _CELL_WIDTH * len(subjects) > out.width
+        out.print((_down if narrow else _across)(table, subjects))
     compared = page.subjects[0].label if not page.baseline else labels.get(page.baseline, "")
     if len(page.subjects) > 1:
         out.print(f"[dim]× is against {compared}, more is better; ≈ means not distinguishable; accuracy in parentheses[/]")
 
 
-def _cell(cell: Cell | None, row: Row, page: ComparisonPage) -> str:
+def _across(table: page_data.Table, subjects: Mapping[str, str]) -> Table:
+    """Return a table with workloads down and subjects across."""
+    drawn = Table(title=f"{table.scenario}: {table.headline}", title_justify="left")
+    drawn.add_column("workload", no_wrap=True)
+    for label in subjects.values():
+        drawn.add_column(label, justify="right")
+    for row in table.rows:
+        cells = {cell.subject: cell for cell in row.cells}
+        drawn.add_row(row.workload, *(_cell(cells.get(key)) for key in subjects))
+    return drawn
+
+
+def _down(table: page_data.Table, subjects: Mapping[str, str]) -> Table:
+    """Return a table with a line a workload and subject, where the terminal is too narrow for subjects across."""
+    drawn = Table(title=f"{table.scenario}: {table.headline}", title_justify="left")
+    sides: tuple[tuple[str, JustifyMethod], ...] = (("workload", "left"), ("subject", "left"), ("figure", "right"))
+    for column, justify in sides:
+        drawn.add_column(column, justify=justify, no_wrap=True)
+    for row in table.rows:
+        cells = [cell for key in subjects for cell in row.cells if cell.subject == key]
+        for n, cell in enumerate(cells):
+            drawn.add_row("" if n else row.workload, subjects[cell.subject], _cell(cell), end_section=n == len(cells) - 1)
+    return drawn
+
+
+def _cell(cell: Cell | None) -> str:
     """Return a cell: headline, sign of validity, ratio, accuracy."""
     if cell is None:
         return "—"
