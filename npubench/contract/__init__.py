@@ -7,6 +7,7 @@ from npubench.contract.artefact import Artefact, Model, Offload, Support, Unsupp
 from npubench.contract.availability import Availability, Device, Rung
 from npubench.contract.backend import CONTRACT_VERSION, Backend, Done, Executor, Sensor, Tensors, submits
 from npubench.contract.bundle import Bundle, BundleError, Gate, Variant, read_bundle
+from npubench.contract.inputs import input_check
 from npubench.contract.options import NoOptions, OptionError, parse_options
 from npubench.contract.presence import driver_loaded, pci_cards
 from npubench.contract.runspec import LoadSpec, Phase, RunSpec, Scenario, Seeds, TargetSpec
@@ -43,6 +44,7 @@ __all__ = [
     "Variant",
     "WrongArtefact",
     "driver_loaded",
+    "input_check",
     "parse_options",
     "pci_cards",
     "read_bundle",

@@ -11,13 +11,13 @@ import threading
 import time
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from npubench.contract import Done, Executor, Offload, Tensors
+from npubench.contract import Done, Executor, Offload, Tensors, input_check
 from npubench.testing.faults import FAULTS, spoil, strike
 from npubench.testing.graph import Graph
 from npubench.testing.laws import jitter_ns, service_time_ns
@@ -93,6 +93,8 @@ class SimulatedExecutor(Executor):
         self.outputs = graph.outputs
         self.max_batch = self.law.max_batch
         self.max_in_flight = self.law.max_in_flight
+        # The law says how many samples go, also where the graph was written down for one number of them.
+        self._check = input_check([replace(spec, shape=(None, *spec.shape[1:])) for spec in graph.inputs], self.max_batch)
         self._graph = graph
         self._options = options
         self._lock = threading.Lock()
@@ -205,25 +207,6 @@ class SimulatedExecutor(Executor):
                         column.append(value)
                 else:
                     self._unlogged += 1
-
-    def _check(self, inputs: Tensors) -> int:
-        """Return the batch size of ``inputs``, or raise ValueError for what no device would take."""
-        batch = 0
-        if len(inputs) > len(self.inputs):
-            unknown = sorted(set(inputs) - {spec.name for spec in self.inputs})
-            raise ValueError(f"SIMULATED device: there is no input '{unknown[0]}'")
-        for spec in self.inputs:
-            if spec.name not in inputs:
-                raise ValueError(f"SIMULATED device: input '{spec.name}' is missing")
-            values = inputs[spec.name]
-            if values.dtype != spec.dtype or values.shape[1:] != spec.shape[1:]:
-                raise ValueError(
-                    f"SIMULATED device: input '{spec.name}' is {values.dtype} {values.shape}, not {spec.dtype} {spec.shape}"
-                )
-            batch = int(values.shape[0])
-        if not 1 <= batch <= self.law.max_batch:
-            raise ValueError(f"SIMULATED device: batch {batch} is not within 1…{self.law.max_batch}")
-        return batch
 
 
 class AsyncSimulatedExecutor(SimulatedExecutor):

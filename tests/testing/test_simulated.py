@@ -147,10 +147,10 @@ def test_outputs_belong_to_the_caller(load: Load) -> None:
     ("inputs", "text"),
     [
         ({}, "input 'x' is missing"),
-        ({"x": np.zeros((1, 16))}, "float64"),
-        ({"x": np.zeros((1, 15), np.float32)}, r"\(1, 15\)"),
-        ({"x": np.zeros((5, 16), np.float32)}, "batch 5 is not within 1…4"),
-        ({"x": np.zeros((0, 16), np.float32)}, "batch 0"),
+        ({"x": np.zeros((1, 16))}, "'x' is float64 .*; declared is float32"),
+        ({"x": np.zeros((1, 15), np.float32)}, r"of shape \[1, 15\]; declared is float32 of shape \[1…4, 16\]"),
+        ({"x": np.zeros((5, 16), np.float32)}, r"of shape \[5, 16\]; declared is float32 of shape \[1…4, 16\]"),
+        ({"x": np.zeros((0, 16), np.float32)}, r"of shape \[0, 16\]; declared is float32 of shape \[1…4, 16\]"),
     ],
 )
 def test_it_refuses_what_no_device_would_take(load: Load, inputs: Mapping[str, Array], text: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from npubench.contract import Done, Executor, Offload, Tensors
+from npubench.contract import Done, Executor, Offload, Tensors, input_check
 from npubench_deepx.tensors import Array, Slot, from_sdk, to_sdk
 
 #: How long close waits for what is in flight, s.
@@ -41,6 +41,7 @@ class DxnnExecutor(Executor):
     ) -> None:
         self.inputs = tuple(slot.spec for slot in inputs)
         self.outputs = tuple(slot.spec for slot in outputs)
+        self._check = input_check(self.inputs, self.max_batch)
         self._engine = engine
         self._takes = inputs
         self._gives = outputs
@@ -49,6 +50,7 @@ class DxnnExecutor(Executor):
 
     def execute(self, inputs: Tensors) -> Tensors:
         """Run one request by ``run``, or ``run_multi_input`` where the file has several inputs."""
+        self._check(inputs)
         arrays = to_sdk(self._takes, inputs)
         engine = self._engine
         if engine is None:
@@ -118,6 +120,7 @@ class AsyncDxnnExecutor(DxnnExecutor):
 
     def submit(self, inputs: Tensors, done: Done) -> None:
         """Hand one request to DX-RT; ``done`` is called from its threads, possibly before this returns."""
+        self._check(inputs)
         arrays = to_sdk(self._takes, inputs)
         with self._quiet:
             if not self._open:

@@ -12,7 +12,7 @@ from typing import Any
 from npubench.contract import Executor, Offload, Tensors
 from npubench_furiosa.rngd_artefact import CACHE, MODEL, Facts
 from npubench_furiosa.rngd_module import call, convert, first_call, place
-from npubench_furiosa.tensors import answer, named, request
+from npubench_furiosa.tensors import answer, named, reader
 
 
 class RngdExecutor(Executor):
@@ -40,7 +40,8 @@ class RngdExecutor(Executor):
             raise
         self.inputs = named(facts.inputs, "input")
         self.outputs = named(facts.outputs, "output")
-        self.max_batch = self._batch = int(options["batch"])
+        self.max_batch = int(options["batch"])
+        self._read = reader(self.inputs, self.max_batch)
         self._device = device
         self._dtype = str(options["dtype"])
         self._operators = None if options["allow_host_operators"] else operators
@@ -49,7 +50,7 @@ class RngdExecutor(Executor):
         """Copy to the card, call, copy back."""
         if self._compiled is None:
             raise RuntimeError("the RNGD executor is closed")
-        count, arrays = request(inputs, self.inputs, self._batch)
+        count, arrays = self._read(inputs)
         return answer(call(self._compiled, arrays, self._device, self._dtype), self.outputs, count)
 
     def offload(self) -> Offload | None:

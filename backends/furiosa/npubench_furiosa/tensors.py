@@ -2,54 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from npubench.contract import Tensors, TensorSpec
+from npubench.contract import Tensors, TensorSpec, input_check
 
 Array = NDArray[Any]
 
 
-def request(inputs: Tensors, specs: Sequence[TensorSpec], batch: int) -> tuple[int, list[Array]]:
-    """Return how many samples ``inputs`` bring, and the arrays in the order of ``specs`` with exactly ``batch`` samples.
+def reader(specs: Sequence[TensorSpec], batch: int) -> Callable[[Tensors], tuple[int, list[Array]]]:
+    """Return what checks a request and gives how many samples it brings, and its arrays in order with exactly ``batch`` each.
 
     Missing samples repeat the last one: compiled shapes are fixed, and values from the workload stay within its range.
 
     Args:
-        inputs: By name; a leading axis of 1…``batch`` each.
-        specs: What the compiled model takes.
+        specs: What the compiled model takes; a request brings a leading axis of 1…``batch``.
         batch: Its leading axis.
 
-    Raises:
-        ValueError: A tensor is missing, unknown, of another dtype or shape; the text names it.
+    Returns:
+        A function of a request; it raises what :func:`npubench.contract.input_check` says.
     """
+    check = input_check([replace(spec, shape=(None, *spec.shape[1:])) for spec in specs], batch)
     names = [spec.name for spec in specs]
-    unknown = [name for name in inputs if name not in names]
-    if unknown:
-        raise ValueError(f"there is no input '{unknown[0]}'; the inputs are: {', '.join(names)}")
-    count = 0
-    arrays = []
-    for spec in specs:
-        if spec.name not in inputs:
-            raise ValueError(f"input '{spec.name}' is missing")
-        values = inputs[spec.name]
-        if not isinstance(values, np.ndarray):
-            raise ValueError(f"input '{spec.name}' is a {type(values).__name__}, not a numpy array")
-        if values.dtype != np.dtype(spec.dtype) or values.shape[1:] != spec.shape[1:] or values.ndim != len(spec.shape):
-            raise ValueError(
-                f"input '{spec.name}' is {values.dtype} {list(values.shape)}, not {spec.dtype} {list(spec.shape)} "
-                f"with 1…{batch} samples"
-            )
-        if not 1 <= len(values) <= batch or count not in (0, len(values)):
-            raise ValueError(f"input '{spec.name}' has {len(values)} samples, not {count or f'1…{batch}'}")
-        count = len(values)
+
+    def read(inputs: Tensors) -> tuple[int, list[Array]]:
+        count = check(inputs)
+        arrays = [inputs[name] for name in names]
         if count < batch:
-            values = np.concatenate([values, np.repeat(values[-1:], batch - count, axis=0)])
-        arrays.append(np.ascontiguousarray(values))
-    return count, arrays
+            arrays = [np.concatenate([values, np.repeat(values[-1:], batch - count, axis=0)]) for values in arrays]
+        return count, [np.ascontiguousarray(values) for values in arrays]
+
+    return read
 
 
 def answer(outputs: Sequence[Any], specs: Sequence[TensorSpec], count: int) -> Mapping[str, Array]:

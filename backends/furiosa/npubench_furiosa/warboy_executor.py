@@ -11,7 +11,7 @@ import numpy as np
 
 from npubench.contract import Artefact, Done, Executor, Quantisation, Tensors, TensorSpec
 from npubench.contract.tensors import LAYOUTS
-from npubench_furiosa.tensors import answer, named, request
+from npubench_furiosa.tensors import answer, named, reader
 
 
 class _Settings(Protocol):
@@ -33,7 +33,8 @@ class _Session(Executor):
     def _describe(self, model: Any, artefact: Artefact, arguments: Mapping[str, Any], options: _Settings) -> None:
         self.inputs = named([_spec(desc, options.quantisation) for desc in model.inputs()], "input")
         self.outputs = named([_spec(desc, options.quantisation) for desc in model.outputs()], "output")
-        self.max_batch = self._batch = int(self.inputs[0].shape[0] or 1)
+        self.max_batch = int(self.inputs[0].shape[0] or 1)
+        self._read = reader(self.inputs, self.max_batch)
         self._closed = False
         self._notes = {
             "devices": str(arguments["device"]),
@@ -62,7 +63,7 @@ class RunnerExecutor(_Session):
         """Run one request."""
         if self._closed:
             raise RuntimeError("the Warboy session is closed")
-        count, arrays = request(inputs, self.inputs, self._batch)
+        count, arrays = self._read(inputs)
         return answer(self._runner.run(arrays), self.outputs, count)
 
     def close(self) -> None:
@@ -117,7 +118,7 @@ class QueueExecutor(_Session):
 
     def submit(self, inputs: Tensors, done: Done) -> None:
         """Hand one request to the queue; the receiver's thread calls ``done``."""
-        count, arrays = request(inputs, self.inputs, self._batch)
+        count, arrays = self._read(inputs)
         with self._lock:
             if self._closed:
                 raise RuntimeError("the Warboy session is closed")

@@ -94,11 +94,17 @@ def test_a_queue_that_fails_tells_everybody_once(enf, toy, monkeypatch) -> None:
     ("inputs", "words"),
     [
         ({}, "'image' is missing"),
-        ({"image": "x", "more": "x"}, "no input 'more'"),
-        ({"image": np.zeros((1, 3, 8, 6))}, "float64"),
-        ({"image": np.zeros((1, 8, 6, 3), np.float32)}, r"\[1, 8, 6, 3\]"),
-        ({"image": np.zeros((3, 3, 8, 6), np.float32)}, "3 samples"),
-        ({"image": [1.0]}, "a list"),
+        ({"image": "x", "more": "x"}, "unknown input 'more'"),
+        ({"image": np.zeros((1, 3, 8, 6))}, "'image' is float64 .*; declared is float32"),
+        (
+            {"image": np.zeros((1, 8, 6, 3), np.float32)},
+            r"'image' is float32 of shape \[1, 8, 6, 3\]; declared is float32 of shape \[1…2, 3, 8, 6\]",
+        ),
+        (
+            {"image": np.zeros((3, 3, 8, 6), np.float32)},
+            r"'image' is float32 of shape \[3, 3, 8, 6\]; declared is float32 of shape \[1…2, 3, 8, 6\]",
+        ),
+        ({"image": [1.0]}, "'image' is of type list, not a numpy array"),
     ],
 )
 def test_a_wrong_request_is_refused_by_name(enf, inputs, words: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from npubench.contract import Artefact, Device, Executor, Offload, Tensors, TensorSpec, WrongArtefact
+from npubench.contract import Artefact, Device, Executor, Offload, Tensors, TensorSpec, WrongArtefact, input_check
 from npubench.contract.tensors import tensor_spec
 from npubench_iree.devices import installed
 from npubench_iree.options import IreeOptions
@@ -108,12 +108,15 @@ class IreeExecutor(Executor):
         self.inputs = module.inputs
         self.outputs = module.outputs
         self.max_batch = module.batch
-        self._expected = [(spec.name, np.dtype(spec.dtype), spec.shape[1:]) for spec in module.inputs]
+        self._check = input_check(module.inputs, module.batch)
+        self._names = [spec.name for spec in module.inputs]
 
     def execute(self, inputs: Tensors) -> Tensors:
         """Copy the inputs in, call the function, copy the outputs out."""
+        if self._call is None:
+            raise ValueError("the executor is closed; load the artefact again")
         count = self._check(inputs)
-        values = [inputs[name] for name, *_ in self._expected]
+        values = [inputs[name] for name in self._names]
         missing = self._module.batch - count
         if missing:
             values = [np.concatenate([v, np.repeat(v[-1:], missing, axis=0)]) for v in values]
@@ -133,32 +136,3 @@ class IreeExecutor(Executor):
         """Drop module, context and device; their threads end with them."""
         self._call = None
         self._keep = None
-
-    def _check(self, inputs: Tensors) -> int:
-        """Return the request's batch.
-
-        Raises:
-            ValueError: A tensor is missing, unknown, or of another dtype or shape; the text names it.
-        """
-        if self._call is None:
-            raise ValueError("the executor is closed; load the artefact again")
-        known = [name for name, *_ in self._expected]
-        for name in inputs:
-            if name not in known:
-                raise ValueError(f"unknown input '{name}'; inputs are: {', '.join(known)}")
-        counts = set()
-        for name, dtype, shape in self._expected:
-            values = inputs.get(name)
-            if values is None:
-                raise ValueError(f"input '{name}' is missing; given are: {', '.join(map(str, inputs)) or 'none'}")
-            if values.dtype != dtype:
-                raise ValueError(f"input '{name}' has dtype {values.dtype}, declared is {dtype}")
-            given = values.shape
-            if len(given) != len(shape) + 1 or any(d not in (None, g) for g, d in zip(given[1:], shape, strict=True)):
-                wanted = ", ".join("any" if n is None else str(n) for n in shape)
-                raise ValueError(f"input '{name}' has shape {list(given)}, declared is [batch, {wanted}]")
-            counts.add(given[0])
-        count = min(counts)
-        if len(counts) != 1 or not 1 <= count <= self._module.batch:
-            raise ValueError(f"inputs have a batch of {sorted(counts)}; the module is compiled for 1 to {self._module.batch}")
-        return int(count)

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from npubench.contract import Done, Executor, Offload, Tensors
+from npubench.contract import Done, Executor, Offload, Tensors, input_check
 from npubench_mobilint.options import MobilintOptions
 from npubench_mobilint.sdk import version_numbers
 from npubench_mobilint.session import Session
-from npubench_mobilint.tensors import blank, checked, data_type, given, input_slots, is_ambiguous, output_slots
+from npubench_mobilint.tensors import blank, data_type, given, in_order, input_slots, is_ambiguous, output_slots
 
 #: The version whose ``infer`` gave one input several outputs on REGULUS; later ones were not seen to.
 _UNSTEADY = (1, 2)
@@ -36,6 +36,7 @@ class MobilintExecutor(Executor):
         self._outputs = output_slots(self._model, options, self._run(blank(self._inputs)))
         self.inputs = [slot.spec for slot in self._inputs]
         self.outputs = [slot.spec for slot in self._outputs]
+        self._check = input_check(self.inputs, self.max_batch)
 
     def execute(self, inputs: Tensors) -> Tensors:
         """Run one request."""
@@ -76,7 +77,8 @@ class MobilintExecutor(Executor):
     def _checked(self, inputs: Tensors) -> tuple[list[Any], int]:
         if self._closed:
             raise RuntimeError("the executor is closed")
-        return checked(inputs, self._inputs, self._options.batch)
+        batch = self._check(inputs)
+        return in_order(inputs, self._inputs), batch
 
 
 class AsyncMobilintExecutor(MobilintExecutor):

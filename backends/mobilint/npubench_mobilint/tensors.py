@@ -1,4 +1,4 @@
-"""Describe an MXQ's tensors, and check and shape what goes in and comes out. An MXQ has no names: all is by position."""
+"""Describe an MXQ's tensors, and order and shape what goes in and comes out. An MXQ has no names: all is by position."""
 
 from __future__ import annotations
 
@@ -73,34 +73,20 @@ def output_slots(model: Any, options: MobilintOptions, trial: Sequence[Array]) -
     return tuple(slots)
 
 
-def checked(inputs: Tensors, slots: Sequence[Slot], max_batch: int) -> tuple[list[Array], int]:
-    """Return the inputs in the runtime's order, and their batch.
+def in_order(inputs: Tensors, slots: Sequence[Slot]) -> list[Array]:
+    """Return the inputs, which have been checked against their specs, in the runtime's order.
 
     Raises:
-        ValueError: A tensor is missing, unknown, or of another dtype or shape; the text names it.
+        ValueError: A free length is no multiple of the model's step; the text names the tensor.
     """
-    arrays: list[Array] = []
-    batch = 0
-    for slot in slots:
-        array = inputs.get(slot.key)
-        if array is None:
-            raise ValueError(f"input '{slot.key}' is missing; given are: {', '.join(map(str, inputs)) or 'none'}")
-        if str(array.dtype) != slot.spec.dtype:
-            raise ValueError(f"input '{slot.key}' has dtype {array.dtype}, the model takes {slot.spec.dtype}")
-        if not _fits(array.shape, slot.steps, slot.spec.shape, max_batch):
-            shape = ["any" if n is None else n for n in slot.spec.shape]
+    arrays = [inputs[slot.key] for slot in slots]
+    for slot, array in zip(slots, arrays, strict=True):
+        if None in slot.spec.shape[1:] and not _in_steps(array.shape[1:], slot.steps):
             raise ValueError(
-                f"input '{slot.key}' has shape {list(array.shape)}, the model takes {shape} (batch up to {max_batch})"
+                f"input '{slot.key}' has shape {list(array.shape)}; "
+                f"beside the batch, the model takes multiples of {[step or 1 for step in slot.steps]}"
             )
-        if arrays and len(array) != batch:
-            raise ValueError(f"input '{slot.key}' has batch {len(array)}, the one before it {batch}")
-        batch = len(array)
-        arrays.append(array)
-    if len(inputs) > len(slots):
-        known = {slot.key for slot in slots}
-        extra = next(name for name in inputs if name not in known)
-        raise ValueError(f"input '{extra}' is unknown; the model takes: {', '.join(known)}")
-    return arrays, batch
+    return arrays
 
 
 def given(outputs: Sequence[Any], slots: Sequence[Slot], batch: int) -> dict[str, Array]:
@@ -136,15 +122,8 @@ def _shaped(array: Array, slot: Slot, batch: int) -> Array:
     return array.reshape(batch, *(n or 0 for n in shape))
 
 
-def _fits(shape: Sequence[int], steps: Sequence[int | None], declared: Sequence[int | None], max_batch: int) -> bool:
-    return (
-        len(shape) == len(declared)
-        and 1 <= shape[0] <= max_batch
-        and all(
-            n == d if d is not None else n > 0 and n % (step or 1) == 0
-            for n, d, step in zip(shape[1:], declared[1:], steps, strict=True)
-        )
-    )
+def _in_steps(lengths: Sequence[int], steps: Sequence[int | None]) -> bool:
+    return all(n > 0 and n % (step or 1) == 0 for n, step in zip(lengths, steps, strict=True))
 
 
 def _three(shape: Sequence[int], layout: str) -> tuple[int, int, int]:

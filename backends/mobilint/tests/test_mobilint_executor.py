@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npubench.contract import OptionError, WrongArtefact, parse_options
+from npubench.contract import OptionError, TensorSpec, WrongArtefact, parse_options
 from npubench_mobilint import MobilintOptions, session
 from npubench_mobilint.sdk import import_runtime
+from npubench_mobilint.tensors import Slot, in_order
 
 UINT8 = {"dtype": "Uint8", "input_scale": {"scale": 1 / 255, "is_uniform": True, "scale_list": []}}
 INT8 = {
@@ -119,11 +120,11 @@ def test_a_batch_where_the_target_allows_one(load: Any, toy: Any) -> None:
     ("change", "words"),
     [
         (lambda x: {}, "input 'input0' is missing; given are: none"),
-        (lambda x: {"input0": x, "more": x}, "input 'more' is unknown"),
-        (lambda x: {"input0": x.astype(np.float64)}, "has dtype float64, the model takes float32"),
-        (lambda x: {"input0": x[0]}, r"has shape \[8, 6, 3\]"),
-        (lambda x: {"input0": np.moveaxis(x, -1, 1)}, r"has shape \[1, 3, 8, 6\], the model takes \[1, 8, 6, 3\]"),
-        (lambda x: {"input0": np.concatenate([x, x])}, r"has shape \[2, 8, 6, 3\]"),
+        (lambda x: {"input0": x, "more": x}, "unknown input 'more'"),
+        (lambda x: {"input0": x.astype(np.float64)}, "'input0' is float64 .*; declared is float32"),
+        (lambda x: {"input0": x[0]}, r"'input0' is float32 of shape \[8, 6, 3\]"),
+        (lambda x: {"input0": np.moveaxis(x, -1, 1)}, r"of shape \[1, 3, 8, 6\]; declared is float32 of shape \[1, 8, 6, 3\]"),
+        (lambda x: {"input0": np.concatenate([x, x])}, r"of shape \[2, 8, 6, 3\]; declared is float32 of shape \[1, 8, 6, 3\]"),
     ],
 )
 def test_a_wrong_input_is_refused_by_name(load: Any, toy: Any, change: Callable[[Any], Any], words: str) -> None:
@@ -390,3 +391,14 @@ def test_the_readme_has_every_option_and_no_other() -> None:
     rows = [line.split("|")[1] for line in table[0].strip().splitlines()[2:]]
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
     assert sorted(named) == sorted(field.name for field in dataclasses.fields(MobilintOptions))
+
+
+@pytest.mark.parametrize(("shape", "fits"), [((1, 64, 32, 3), True), ((1, 63, 32, 3), False), ((1, 0, 32, 3), False)])
+def test_a_free_length_goes_in_the_models_steps(shape: tuple[int, ...], fits: bool) -> None:
+    slot = Slot("input0", TensorSpec("", "float32", (1, None, None, 3)), (32, 32, 3))
+    inputs = {"input0": np.zeros(shape, np.float32)}
+    if fits:
+        assert in_order(inputs, [slot])[0] is inputs["input0"]
+    else:
+        with pytest.raises(ValueError, match=r"'input0' has shape .* multiples of \[32, 32, 3\]"):
+            in_order(inputs, [slot])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from npubench.contract import Device, Executor, Offload, Tensors, TensorSpec
+from npubench.contract import Device, Executor, Offload, Tensors, TensorSpec, input_check
 from npubench_onnxruntime.devices import ON_GPU
 from npubench_onnxruntime.options import SessionOptions
 from npubench_onnxruntime.session import Placed
@@ -43,6 +43,7 @@ class OnnxRuntimeExecutor(Executor):
         self._names = [spec.name for spec in self.outputs]
         fixed = [spec.shape[0] for spec in (*self.inputs, *self.outputs) if spec.shape and spec.shape[0] is not None]
         self.max_batch = min(fixed) if fixed else None
+        self._check = input_check(self.inputs, self.max_batch)
         self.max_in_flight = max(1, options.streams)
         on_gpu = placed.provider in ON_GPU.values()
         self._bindings: Bindings | None = None
@@ -59,7 +60,9 @@ class OnnxRuntimeExecutor(Executor):
             return dict(zip(self._names, self._session.run(self._names, inputs), strict=True))
         except Exception:
             # ONNX Runtime checks every request itself; its classes and words are only put in the caller's terms.
-            self._refuse(inputs)
+            if self._session is None:
+                raise RuntimeError("the session is closed") from None
+            self._check(inputs)
             raise
 
     def offload(self) -> Offload | None:
@@ -73,30 +76,6 @@ class OnnxRuntimeExecutor(Executor):
     def close(self) -> None:
         """Drop the session; its threads end with it."""
         self._session = self._placed = self._bindings = None
-
-    def _refuse(self, inputs: Tensors) -> None:
-        """Say what is wrong with a request, if it is the request.
-
-        Raises:
-            ValueError: A tensor is missing, unknown, or of another dtype or shape.
-            RuntimeError: The executor is closed.
-        """
-        if self._session is None:
-            raise RuntimeError("the session is closed")
-        known = {spec.name: spec for spec in self.inputs}
-        for name in inputs:
-            if name not in known:
-                raise ValueError(f"unknown input '{name}'; the model takes {', '.join(known)}")
-        for name, spec in known.items():
-            if name not in inputs:
-                raise ValueError(f"input '{name}' is missing")
-            array = np.asarray(inputs[name])
-            if array.dtype.name != spec.dtype:
-                raise ValueError(f"input '{name}' is {array.dtype.name}; the model takes {spec.dtype}")
-            if len(array.shape) != len(spec.shape) or any(
-                w not in (None, n) for n, w in zip(array.shape, spec.shape, strict=True)
-            ):
-                raise ValueError(f"input '{name}' has the shape {array.shape}; the model takes {spec.shape}")
 
 
 class Bindings:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from npubench.contract import Done, Executor, Offload, Tensors, TensorSpec
+from npubench.contract import Done, Executor, Offload, Tensors, TensorSpec, input_check
 from npubench_openvino.graphs import Loaded
 from npubench_openvino.requests import Plan, Port, Slot, dtype_of
 
@@ -47,9 +47,9 @@ class OpenVinoExecutor(Executor):
         first = self._first()
         self.inputs = [_spec(port) for port in first.inputs]
         self.outputs = [_spec(port) for port in first.outputs]
-        self._expected = [(spec.name, np.dtype(spec.dtype), spec.shape[1:]) for spec in self.inputs]
         self._sizes = sorted(size for size in self._plans if size is not None)
         self.max_batch = self._sizes[-1] if self._sizes else None
+        self._check = input_check(self.inputs, self.max_batch)
         self.max_in_flight = requests or _optimal(first)
         own = _say(first, "EXECUTION_DEVICES") == "CPU"
         self._idle: dict[int | None, SimpleQueue[Slot]] = {}
@@ -60,7 +60,7 @@ class OpenVinoExecutor(Executor):
 
     def execute(self, inputs: Tensors) -> Tensors:
         """Run one request on an idle infer request; waits for one where all are busy."""
-        count = self._check(inputs)
+        count = self._count(inputs)
         size = self._size(count)
         pool = self._idle[size]
         slot = pool.get()
@@ -103,35 +103,15 @@ class OpenVinoExecutor(Executor):
 
     # -- pieces -----------------------------------------------------------------------------------------------------
 
-    def _check(self, inputs: Tensors) -> int:
+    def _count(self, inputs: Tensors) -> int:
         """Return the request's batch.
 
         Raises:
-            ValueError: A tensor is missing, unknown, or of another dtype or shape; the text names it.
+            ValueError: The executor is closed, or what :func:`npubench.contract.input_check` says of the request.
         """
         if not self._plans:
             raise ValueError("the executor is closed; load the artefact again")
-        if len(inputs) != len(self._expected):
-            known = [name for name, *_ in self._expected]
-            extra = sorted(set(inputs) - set(known))
-            what = f"unknown input '{extra[0]}'" if extra else f"{len(inputs)} inputs are given, {len(known)} are taken"
-            raise ValueError(f"{what}; inputs are: {', '.join(known)}")
-        count = 0
-        for name, dtype, shape in self._expected:
-            values = inputs.get(name)
-            if values is None:
-                raise ValueError(f"input '{name}' is missing; given are: {', '.join(map(str, inputs)) or 'none'}")
-            if values.dtype != dtype:
-                raise ValueError(f"input '{name}' has dtype {values.dtype}, declared is {dtype}")
-            given = values.shape
-            if given[1:] != shape and not _fits(given[1:], shape):
-                raise ValueError(f"input '{name}' has shape {list(given)}, declared is [batch, {', '.join(map(_free, shape))}]")
-            if count and count != given[0]:
-                raise ValueError(f"input '{name}' has a batch of {given[0]}, another input has {count}")
-            count = given[0]
-        if count < 1 or (self.max_batch is not None and count > self.max_batch):
-            raise ValueError(f"a batch of {count} is asked for, the model is compiled for 1 to {self.max_batch or 'any'}")
-        return count
+        return self._check(inputs)
 
     def _size(self, count: int) -> int | None:
         """Return the smallest compiled batch that holds ``count`` samples; ``None`` = the model with a free batch."""
@@ -210,7 +190,7 @@ class AsyncOpenVinoExecutor(OpenVinoExecutor):
 
     def submit(self, inputs: Tensors, done: Done) -> None:
         """Start one request; ``done`` is called from a thread of OpenVINO."""
-        count = self._check(inputs)
+        count = self._count(inputs)
         size = self._size(count)
         plan, queue = self._plans[size], self._queues[size]
         with self._starting:
@@ -298,11 +278,3 @@ def _text(op: Any, key: str) -> str:
     """Return an entry of an operator's runtime information."""
     value = op.get_rt_info()[key]
     return str(value.astype(str)) if hasattr(value, "astype") else str(value)
-
-
-def _fits(given: tuple[int, ...], declared: tuple[int | None, ...]) -> bool:
-    return len(given) == len(declared) and all(d is None or d == g for g, d in zip(given, declared, strict=True))
-
-
-def _free(length: int | None) -> str:
-    return "any" if length is None else str(length)

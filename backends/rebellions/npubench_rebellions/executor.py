@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from npubench.contract import Done, Executor, Tensors, TensorSpec
+from npubench.contract import Done, Executor, Tensors, TensorSpec, input_check
 from npubench_rebellions.artefact import Description
 
 Array = np.ndarray[Any, Any]
@@ -35,6 +35,7 @@ class RblnExecutor(Executor):
         # A batch of one is the shape itself; a larger one is filled up, and any length up to it goes.
         self.inputs = tuple(_batched(spec, found.batch) for spec in found.inputs)
         self.outputs = tuple(_batched(spec, found.batch) for spec in found.outputs)
+        self._check = input_check(self.inputs, found.batch)
         self._names = tuple(spec.name for spec in self.outputs)
         self._notes = dict(notes)
 
@@ -43,12 +44,13 @@ class RblnExecutor(Executor):
         return self._notes
 
     def _positional(self, inputs: Tensors) -> tuple[list[Array], int]:
-        """Return the inputs in the runtime's order, filled up to its batch, and how many samples they hold.
-
-        Raises:
-            ValueError: A tensor is missing or unknown, or of another dtype or shape.
-        """
-        return check_inputs(self.inputs, inputs, self.max_batch or 1)
+        """Check the inputs; return them in the runtime's order, filled up with zeros to its batch, and their own batch."""
+        count = self._check(inputs)
+        arrays = [inputs[spec.name] for spec in self.inputs]
+        missing = (self.max_batch or 1) - count
+        if missing:
+            arrays = [np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)]) for array in arrays]
+        return [np.ascontiguousarray(array) for array in arrays], count
 
     def _named(self, said: Any, count: int) -> dict[str, Array]:
         """Return the runtime's answer by name, cut to the samples that were asked for, in arrays of the caller's own."""
@@ -182,39 +184,6 @@ class AsyncExecutor(RblnExecutor):
     def _drop(self) -> None:
         self._runtime = None
         self._loop.stop()
-
-
-def check_inputs(specs: Sequence[TensorSpec], inputs: Tensors, batch: int) -> tuple[list[Array], int]:
-    """Return ``inputs`` in the order of ``specs``, filled up with zeros to ``batch``, and how many samples they hold.
-
-    Raises:
-        ValueError: A tensor is missing or unknown, or of another dtype or shape; the text names it.
-        TypeError: One is no array.
-    """
-    if len(inputs) != len(specs):
-        known = [spec.name for spec in specs]
-        for name in inputs:
-            if name not in known:
-                raise ValueError(f"there is no input '{name}'; the artefact takes {', '.join(known)}")
-    arrays = []
-    count = 0
-    for spec in specs:
-        array = inputs.get(spec.name)
-        if array is None:
-            raise ValueError(f"input '{spec.name}' is missing; given are {', '.join(inputs) or 'none'}")
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"input '{spec.name}' is {type(array).__name__}, not a numpy array")
-        length = array.shape[0] if array.ndim else 0
-        if array.dtype != spec.dtype or array.shape[1:] != spec.shape[1:] or not 1 <= length <= batch or count not in (0, length):
-            raise ValueError(
-                f"input '{spec.name}' is {array.dtype} {list(array.shape)}; the artefact takes {spec.dtype} "
-                f"{[f'1…{batch}' if batch > 1 else 1, *spec.shape[1:]]}"
-            )
-        count = length
-        if length < batch:
-            array = np.concatenate([array, np.zeros((batch - length, *array.shape[1:]), array.dtype)])
-        arrays.append(np.ascontiguousarray(array))
-    return arrays, count
 
 
 def _batched(spec: TensorSpec, batch: int) -> TensorSpec:
