@@ -9,7 +9,7 @@ LANGUAGE := ko
 
 .PHONY: help
 help:  ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 # Real runtimes where a package index has them; of vendors' own, the plug-ins alone.
 BACKENDS := backends/onnxruntime[cpu] backends/openvino[runtime] backends/iree[compiler] \
@@ -49,6 +49,10 @@ format: install  ## Format the code
 .PHONY: overhead
 overhead: install  ## Measure what the harness costs, side by side with bare loops
 	@$(BIN)/python -m pytest tests/overhead --benchmark-enable --benchmark-only --benchmark-columns=median,rounds -q -s
+
+.PHONY: energy-table
+energy-table: install  ## Make docs/energy-accuracy.md again: reported energy against made-up truths
+	@$(BIN)/npubench calibrate --energy --out docs/energy-accuracy.md
 
 .PHONY: clean
 clean:  ## Remove .venv and caches of tools; records and bundles stay

@@ -155,25 +155,34 @@ def run(
     store: StoreOption = _STORE,
     host: HostOption = None,
     round: Annotated[str, typer.Option("--round", help="A label for measuring the same plan again, such as a date.")] = "",
+    metrics_port: Annotated[
+        int | None, typer.Option("--metrics-port", help="Show live readings as OpenMetrics text on this port.", min=0, max=65535)
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option("--metrics-host", help="The address that --metrics-port listens on.")
+    ] = "127.0.0.1",
 ) -> None:
     """Run a suite and keep every record; the same command goes on where it stopped.
 
     Example: npubench run demo --store my-store
     Example: npubench run --model my.onnx --shape x=1x3x224x224
     Example: npubench run --model my.onnx --ep-library libmy_provider.so
+    Example: npubench run demo --metrics-port 9100
     """
     from npubench.verbs.start import run_model, run_named
+
+    metrics = None if metrics_port is None else (metrics_host, metrics_port)
 
     if (model is None) == (not suite):
         raise typer.BadParameter("give either a suite or --model FILE", param_hint="SUITE")
     if model is not None:
-        raise typer.Exit(run_model(model, shape or [], int8, store, host, round, ep_library))
+        raise typer.Exit(run_model(model, shape or [], int8, store, host, round, ep_library, metrics))
     if ep_library:
         raise typer.BadParameter(
             "goes with --model; a suite's target names a library in env = { NPUBENCH_ORT_EP_LIBRARY = … }",
             param_hint="--ep-library",
         )
-    raise typer.Exit(run_named(suite, store, host, round))
+    raise typer.Exit(run_named(suite, store, host, round, metrics))
 
 
 @app.command()
@@ -209,6 +218,28 @@ def report(
     from npubench.verbs.report import write_report
 
     raise typer.Exit(write_report(store, out, baseline, suite, language))
+
+
+export = typer.Typer(help="Hand a run on in the form another tool reads.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(export, name="export")
+
+
+@export.command("power")
+def export_power(
+    run: Annotated[str, typer.Argument(help="A run's id in the store, or its folder.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write to.")],
+    store: StoreOption = _STORE,
+    domain: Annotated[str, typer.Option("--domain", help="chip, card, board, host or wall; the best evidence if left out.")] = "",
+    evidence: Annotated[str, typer.Option("--evidence", help="As in the record, such as 'wall meter'.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Write a run's power log as MLPerf's power tools read it (spl.txt), beside LoadGen's logs; nothing is left out.
+
+    Example: npubench export power my-store/HOST/RUN --out power-log
+    """
+    from npubench.verbs.export import export_power
+
+    raise typer.Exit(export_power(run, store, out, domain, evidence, json))
 
 
 @app.command()
@@ -276,12 +307,23 @@ def new_backend(
 def calibrate(
     store: StoreOption = _STORE,
     seconds: Annotated[float, typer.Option("--seconds", help="Length of each window.", min=1.0)] = 5.0,
+    energy: Annotated[
+        bool, typer.Option("--energy", help="Only hold energy against the truth, over courses of power and kinds of sensor.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="With --energy: write the table as this Markdown file.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Measure the instrument itself: what it adds, and how far its figures are from a known truth.
 
     Example: npubench calibrate --store my-store
+    Example: npubench calibrate --energy
     """
+    if energy:
+        from npubench.verbs.energy_accuracy import show_energy_accuracy
+
+        raise typer.Exit(show_energy_accuracy(out, json))
+    if out is not None:
+        raise typer.BadParameter("goes with --energy", param_hint="--out")
     from npubench.verbs.calibrate import calibrate_system
 
     raise typer.Exit(calibrate_system(store, seconds, json))

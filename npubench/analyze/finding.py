@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -29,3 +29,9 @@ class Finding:
     """What to do about it, as one sentence in English."""
     evidence: Mapping[str, float | int | str | bool | None] = field(default_factory=dict)
     """The numbers behind it, for translations and tools."""
+
+
+def by_gravity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings with the grave ones first, and otherwise in the order they came in."""
+    order = {"invalid": 0, "warning": 1, "note": 2}
+    return tuple(sorted(findings, key=lambda finding: order[finding.severity]))

@@ -10,7 +10,7 @@ import numpy as np
 
 from npubench.analyze.certified import CONFIDENCE, overlatency_allowed
 from npubench.analyze.estimate import Estimate
-from npubench.analyze.finding import Finding, Severity
+from npubench.analyze.finding import Finding, Severity, by_gravity
 from npubench.analyze.intervals import MATERIAL, Drift
 from npubench.analyze.metrics import percentile_key
 from npubench.analyze.outputs import passes
@@ -55,9 +55,7 @@ class Facts:
 
 def judge(facts: Facts) -> tuple[Finding, ...]:
     """Return every finding of a run, the grave ones first."""
-    found = [finding for rule in RULES for finding in rule(facts)]
-    order = {"invalid": 0, "warning": 1, "note": 2}
-    return tuple(sorted(found, key=lambda finding: order[finding.severity]))
+    return by_gravity(finding for rule in RULES for finding in rule(facts))
 
 
 def _strict(facts: Facts) -> Severity:

@@ -10,7 +10,7 @@ from npubench.contract.bundle import Bundle, BundleError, Gate, Variant, read_bu
 from npubench.contract.inputs import input_check
 from npubench.contract.options import NoOptions, OptionError, parse_options
 from npubench.contract.presence import driver_loaded, pci_cards
-from npubench.contract.runspec import LoadSpec, Phase, RunSpec, Scenario, Seeds, TargetSpec
+from npubench.contract.runspec import LoadSpec, MeterSpec, Phase, RunSpec, Scenario, Seeds, TargetSpec
 from npubench.contract.tensors import Quantisation, TensorSpec
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Executor",
     "Gate",
     "LoadSpec",
+    "MeterSpec",
     "Model",
     "NoOptions",
     "Offload",

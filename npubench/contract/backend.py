@@ -35,10 +35,13 @@ class Sensor(ABC):
         name: Unique among a device's sensors, such as ``"card power"``.
         kind: ``"energy"`` (a counter, µJ), ``"power"`` (mW), ``"temperature"`` (m°C),
             ``"clock"`` (Hz), ``"utilisation"`` (ppm) or ``"throttle"`` (0 or 1).
-        domain: What it covers: ``"chip"``, ``"card"``, ``"board"``, ``"host"`` or ``"wall"``.
+        domain: What it covers: ``"chip"``, ``"card"``, ``"board"``, ``"host"`` or ``"wall"``. Sensors of one kind and one
+            domain are parts of it and are added up; one that every die of a card repeats has one name.
         update_period_ns: How often the value changes, ns; ``None`` where the vendor does not say.
         quantum: The smallest step of the value, in the unit of ``kind``; ``None`` if unknown.
         wraps_at: For a counter, the value at which it starts again from 0; ``None`` if it does not.
+        averages: For a gauge, whether it shows the mean over its last update period (``True``) or the value at its last
+            update (``False``); ``None`` where the vendor does not say.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Sensor(ABC):
     update_period_ns: int | None = None
     quantum: int | None = None
     wraps_at: int | None = None
+    averages: bool | None = None
 
     @abstractmethod
     def read(self) -> int | None:

@@ -59,6 +59,23 @@ class TargetSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterSpec:
+    """A meter of the machine's own, beside the sensors that a plug-in brings.
+
+    Args:
+        name: As the host file calls it.
+        kind: What it is read by: one of the modules of ``npubench.measure.meters``.
+        domain: What it covers, as in :class:`npubench.contract.Sensor`.
+        settings: Its kind's own settings. Secrets are not among them: a setting names the variable or file that has one.
+    """
+
+    name: str
+    kind: str
+    domain: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Seeds:
     """LoadGen's three seeds and the seed of the checked subset, one a dimension."""
 
@@ -122,6 +139,7 @@ class RunSpec:
         watchdog_s: Seconds without progress after which a run is killed.
         cache: Folder for compiled artefacts.
         cores: Logical CPUs the worker may use; empty = all.
+        meters: Read beside the plug-in's sensors, by a process of the harness's own interpreter.
     """
 
     schema_version: int
@@ -143,6 +161,7 @@ class RunSpec:
     watchdog_s: float
     cache: str
     cores: tuple[int, ...] = ()
+    meters: tuple[MeterSpec, ...] = ()
 
 
 def to_plain(value: Any) -> Any:

@@ -43,7 +43,8 @@ _EVENTS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "phase": {"phase": str},
     "progress": {"done": int},
     "search": {"rate": (int, float), "met": bool, "certifying": bool},
-    "baseline": {},
+    "sensors": {"plugin": bool},
+    "await-sensors": {},
     "finished": {},
     "failed": {"kind": str, "reason": str},
 }
@@ -150,15 +151,17 @@ def run_worker(spec: RunSpec, folder: Path, on_event: OnEvent = lambda event: No
         why = f"target '{spec.target.name}': python '{interpreter(spec)}' cannot be started: {error.strerror or error}"
         return Outcome("store", words(error), "start", None, 0) if is_full(error) else Outcome("target", why, "start", None, 0)
     watch = _Watch(spec)
-    sampler: SamplerProcess | None = None
+    samplers: list[SamplerProcess] = []
     try:
         for event in _events(worker, watch):
             watch.take(event)
             on_event(event)
-            if event["event"] == "baseline" and sampler is None:
-                # Without a sampler there is no energy figure; a worker that died meanwhile is seen below.
-                with contextlib.suppress(OSError):
-                    sampler = start_sampler(interpreter(spec), environment(spec), spec.target, folder)
+            if event["event"] == "sensors" and not samplers:
+                samplers = _start_samplers(spec, folder, bool(event["plugin"]))
+            if event["event"] == "await-sensors":
+                for sampler in samplers:
+                    sampler.wait_until_ready()
+                # A worker that died meanwhile is seen below.
                 with contextlib.suppress(OSError):
                     os.write(worker.control, b"\n")
             if watch.ended:
@@ -167,7 +170,7 @@ def run_worker(spec: RunSpec, folder: Path, on_event: OnEvent = lambda event: No
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.process.wait(_LEAVE_S)
     finally:
-        if sampler is not None:
+        for sampler in samplers:
             sampler.stop()
         if watch.verdict is not None:
             _ask_for_stacks(worker.process)
@@ -185,6 +188,19 @@ def run_worker(spec: RunSpec, folder: Path, on_event: OnEvent = lambda event: No
         phases=watch.begun,
         log_tail=log_tail(folder / "worker.log"),
     )
+
+
+def _start_samplers(spec: RunSpec, folder: Path, plugin: bool) -> list[SamplerProcess]:
+    """Start what reads while the worker runs: the plug-in's sensors where the SDK lives, the machine's meters here."""
+    started = []
+    # Without a sampler there is no energy figure; the run goes on.
+    with contextlib.suppress(OSError):
+        if plugin:
+            started.append(start_sampler(interpreter(spec), environment(spec), folder))
+    with contextlib.suppress(OSError):
+        if spec.meters:
+            started.append(start_sampler(sys.executable, os.environ, folder, meters=True))
+    return started
 
 
 class _Watch:

@@ -1,7 +1,8 @@
-"""The sampler: a process of its own that reads a device's sensors while the worker measures.
+"""The sampler: a process of its own that reads sensors while the worker measures.
 
-``python -m npubench.measure.sampler FOLDER`` runs in the target's interpreter, writes a line to standard output once
-every sensor has been read, and leaves ``FOLDER/readings.npz`` when its standard input closes. It integrates nothing.
+``python -m npubench.measure.sampler FOLDER PARENT sensors`` runs in the target's interpreter and reads the plug-in's sensors;
+with ``meters`` it runs in the harness's own and reads the meters of the host file. It writes a line to standard output once
+every sensor has been read, and leaves its readings in the folder when its standard input closes. It integrates nothing.
 """
 
 from __future__ import annotations
@@ -12,24 +13,42 @@ import os
 import select
 import subprocess
 import sys
+import threading
 import time
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from npubench.contract.backend import Sensor
-from npubench.contract.runspec import RunSpec, TargetSpec, from_plain
+from npubench.contract.runspec import RunSpec, from_plain
+from npubench.measure.live import SUFFIX, LiveFile
+from npubench.measure.meters import open_meters
 from npubench.measure.plugin import find_device, load_backend, probe
 from npubench.measure.process import bearings, die_with_parent, kill_group
+
+#: What samplers leave in a run's folder: the readings of the plug-in's sensors, and those of the host file's meters.
+READINGS, METERS = "readings.npz", "meters.npz"
 
 #: A sensor that does not say how often it changes is polled this often.
 DEFAULT_PERIOD_NS = 100_000_000
 #: No sensor is polled faster: the sampler shares the host with the worker.
 SHORTEST_PERIOD_NS = 5_000_000
+#: How often a sensor is read an update: when it moved is then known to a twentieth of its period.
+READINGS_AN_UPDATE = 20
+#: How many readings tell what one costs; any of them may have been held up.
+_TRIALS = 3
+#: A sensor takes at most one part in so many of the sampler's time.
+COST_SHARE = 50
+
+#: What a column of readings can hold.
+_LARGEST = (1 << 63) - 1
+
+#: How long a sampler that is told to stop waits for the sensor it is reading, s.
+_GRACE_S = 3.0
 
 #: How long a sampler may take to start or to leave, s.
 _PATIENCE_S = 30.0
@@ -40,6 +59,11 @@ class SamplerProcess:
     """A started sampler."""
 
     process: subprocess.Popen[bytes]
+
+    def wait_until_ready(self) -> None:
+        """Wait until every sensor was read once; one that never gets ready costs the energy figure, not the run."""
+        if self.process.stdout is not None:
+            select.select([self.process.stdout], [], [], _PATIENCE_S)
 
     def stop(self) -> None:
         """Ask it to write its readings and leave; kill it if it does not."""
@@ -54,20 +78,18 @@ class SamplerProcess:
             self.process.stdout.close()
 
 
-def start_sampler(python: str, environment: Mapping[str, str], target: TargetSpec, folder: Path) -> SamplerProcess:
-    """Start the sampler and wait until it has read every sensor once."""
-    with (folder / "sampler.log").open("wb") as log:
+def start_sampler(python: str, environment: Mapping[str, str], folder: Path, meters: bool = False) -> SamplerProcess:
+    """Start a sampler of the run in ``folder``: of the plug-in's sensors, or of the machine's meters."""
+    name = "meters" if meters else "sensors"
+    with (folder / ("meters.log" if meters else "sampler.log")).open("wb") as log:
         process = subprocess.Popen(
-            [python, "-m", "npubench.measure.sampler", folder, str(os.getpid())],
+            [python, "-m", "npubench.measure.sampler", folder, str(os.getpid()), name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             env=dict(environment),
             start_new_session=True,
         )
-    assert process.stdout is not None
-    # A sampler that never gets ready costs the energy figure, not the run.
-    select.select([process.stdout], [], [], _PATIENCE_S)
     return SamplerProcess(process)
 
 
@@ -81,61 +103,103 @@ class _Track:
     values: array[int]
     valid: array[int]
     due: int = 0
+    utc_offsets_ns: list[int] = field(default_factory=list)
 
-    def read(self) -> None:
-        """Take one reading, stamped halfway through the call."""
+    def read(self) -> int:
+        """Take one reading, stamped halfway through the call; return how long the call took, ns."""
         before = time.monotonic_ns()
         try:
             value = self.sensor.read()
+            # What is no number, or none that fits a column, is no value either.
+            value = None if value is None or not -_LARGEST <= int(value) <= _LARGEST else int(value)
         except Exception:  # noqa: BLE001 - a sensor's error is a reading without a value
             value = None
         after = time.monotonic_ns()
         self.times.append((before + after) // 2)
-        self.values.append(0 if value is None else int(value))
+        self.values.append(0 if value is None else value)
         self.valid.append(0 if value is None else 1)
         self.due = max(self.due + self.period_ns, after)
+        return after - before
 
 
-def poll_period_ns(update_period_ns: int | None) -> int:
-    """Return how often to read a sensor: twice an update, within bounds."""
-    if not update_period_ns:
-        return DEFAULT_PERIOD_NS
-    return max(SHORTEST_PERIOD_NS, min(DEFAULT_PERIOD_NS, update_period_ns // 2))
+def poll_period_ns(update_period_ns: int | None, cost_ns: int = 0) -> int:
+    """Return how often to read a sensor, ns: often enough to see when it moves, and seldom enough to cost nothing.
+
+    Args:
+        update_period_ns: How often it changes; ``None`` or 0 = not said.
+        cost_ns: How long reading it takes: some sensors are a program to start.
+    """
+    wanted = min(DEFAULT_PERIOD_NS, update_period_ns // READINGS_AN_UPDATE) if update_period_ns else DEFAULT_PERIOD_NS
+    return max(SHORTEST_PERIOD_NS, wanted, cost_ns * COST_SHARE)
+
+
+def utc_offset_ns() -> int:
+    """Return what to add to a monotonic time to have UTC, ns since 1970: logs of other tools are in UTC."""
+    before = time.monotonic_ns()
+    utc = time.time_ns()
+    return utc - (before + time.monotonic_ns()) // 2
 
 
 def sample(sensors: Sequence[Sensor], path: Path, stop: int, ready: int) -> None:
     """Read ``sensors`` until the descriptor ``stop`` closes, then write ``path``."""
     now = time.monotonic_ns()
-    tracks = [_Track(s, poll_period_ns(s.update_period_ns), array("q"), array("q"), array("q"), now) for s in sensors]
+    tracks = [_Track(s, DEFAULT_PERIOD_NS, array("q"), array("q"), array("q"), now, [utc_offset_ns()]) for s in sensors]
     for track in tracks:
+        # The first reading opens files and connections; of the next ones the quickest says what reading costs.
         track.read()
-    os.write(ready, b"ready\n")
-    while tracks:
-        due = min(track.due for track in tracks)
-        wait = max(0, due - time.monotonic_ns()) / 1e9
-        if select.select([stop], [], [], wait)[0]:
-            break
-        now = time.monotonic_ns()
-        for track in tracks:
-            if track.due <= now:
-                track.read()
+        track.period_ns = poll_period_ns(track.sensor.update_period_ns, min(track.read() for _ in range(_TRIALS)))
+    over = threading.Event()
+    threading.Thread(target=_leave_behind, args=(tracks, path, stop, over), name="patience", daemon=True).start()
+    with LiveFile(path, [describe(track) for track in tracks]) as live:
+        os.write(ready, b"ready\n")
+        while tracks:
+            due = min(track.due for track in tracks)
+            wait = max(0, due - time.monotonic_ns()) / 1e9
+            if select.select([stop], [], [], wait)[0]:
+                break
+            now = time.monotonic_ns()
+            for n, track in enumerate(tracks):
+                if track.due <= now:
+                    track.read()
+                    live.show(n, track.times[-1], track.values[-1], track.valid[-1])
+    over.set()
+    for track in tracks:
+        track.utc_offsets_ns.append(utc_offset_ns())
     write_readings(tracks, path)
+
+
+def _leave_behind(tracks: Sequence[_Track], path: Path, stop: int, over: threading.Event) -> None:
+    """Once told to stop, wait a little for a sensor that does not return; then write what there is and leave without it."""
+    select.select([stop], [], [])
+    if not over.wait(_GRACE_S):
+        write_readings(tracks, path)
+        path.with_suffix(SUFFIX).unlink(missing_ok=True)
+        os._exit(0)
+
+
+def describe(track: _Track) -> dict[str, Any]:
+    """Return what is known of a sensor: its entry in the header."""
+    sensor = track.sensor
+    return {
+        "name": sensor.name,
+        "kind": sensor.kind,
+        "domain": sensor.domain,
+        "update_period_ns": sensor.update_period_ns,
+        "quantum": sensor.quantum,
+        "wraps_at": sensor.wraps_at,
+        "averages": sensor.averages,
+        "evidence": getattr(sensor, "evidence", None),
+        "clock_offset_ns": getattr(sensor, "clock_offset_ns", 0),
+        "clock_error_ns": getattr(sensor, "clock_error_ns", 0),
+        "poll_period_ns": track.period_ns,
+        # When reading began and when it ended: where they differ, UTC was set meanwhile.
+        "utc_offsets_ns": track.utc_offsets_ns,
+    }
 
 
 def write_readings(tracks: Sequence[_Track], path: Path) -> None:
     """Write all readings: ``header`` (JSON), then ``<n>_times_ns``, ``<n>_values``, ``<n>_valid`` an index."""
-    header = [
-        {
-            "name": t.sensor.name,
-            "kind": t.sensor.kind,
-            "domain": t.sensor.domain,
-            "update_period_ns": t.sensor.update_period_ns,
-            "quantum": t.sensor.quantum,
-            "wraps_at": t.sensor.wraps_at,
-            "poll_period_ns": t.period_ns,
-        }
-        for t in tracks
-    ]
+    header = [describe(track) for track in tracks]
     columns: dict[str, Any] = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}
     for n, track in enumerate(tracks):
         columns[f"{n}_times_ns"] = np.array(track.times, np.int64)
@@ -145,17 +209,21 @@ def write_readings(tracks: Sequence[_Track], path: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the sampler: ``FOLDER PARENT``."""
+    """Run the sampler: ``FOLDER PARENT sensors|meters``."""
     folder = Path(arguments[0])
     die_with_parent(int(arguments[1]))
     spec: RunSpec = from_plain(RunSpec, json.loads((folder / "spec.json").read_text(encoding="utf-8")), "spec")
+    ready = os.dup(1)
+    os.dup2(2, 1)  # what an SDK prints must not look like "ready"
+    if arguments[2] == "meters":
+        with open_meters(spec.meters) as meters:
+            sample(meters, folder / METERS, 0, ready)
+        return
     restore = bearings()
     backend = load_backend(spec.target.backend, spec.target.entry)
     device = find_device(spec.target.backend, probe(spec.target.backend, backend), spec.target.device)
     restore()
-    ready = os.dup(1)
-    os.dup2(2, 1)  # what an SDK prints must not look like "ready"
-    sample(backend.sensors(device), folder / "readings.npz", 0, ready)
+    sample(backend.sensors(device), folder / READINGS, 0, ready)
 
 
 if __name__ == "__main__":

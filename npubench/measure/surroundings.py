@@ -251,18 +251,25 @@ def limits(root: Path = ROOT) -> Sight:
 
 
 def meters(root: Path = ROOT) -> Sight:
-    """Look for energy counters and power sensors of the host; those of devices come with their backends."""
+    """Look for energy counters and power sensors of the host that a host file could name; devices bring their own."""
     why = "without one there is no figure for the host's energy; devices bring their own by their backends"
     counters = sorted(root.glob("sys/class/powercap/*/energy_uj"))
     gauges = sorted([*root.glob("sys/class/hwmon/*/power*_input"), *root.glob("sys/class/hwmon/*/energy*_input")])
     readable = [path for path in (*counters, *gauges) if os.access(path, os.R_OK)]
     if readable:
-        names = {path.parent.name if "powercap" in path.parts else text_of(path.parent / "name") or "hwmon" for path in readable}
-        return Sight("meters", "ok", ", ".join(sorted(names)), why)
+        chips = sorted({text_of(path.parent / "name") or "hwmon" for path in readable if path in gauges})
+        names = [*(["RAPL"] if any(path in counters for path in readable) else []), *chips]
+        named = 'meter.cpu = { kind = "rapl", domain = "chip" }'
+        if names[0] != "RAPL":
+            named = f'meter.board = {{ kind = "hwmon", domain = "board", settings = {{ chip = "{names[0]}" }} }}'
+        return Sight(
+            "meters", "warn", f"{', '.join(names)} here, and no host file names it", why, f"write in testbed.toml: {named}"
+        )
     if counters or gauges:
         advice = f"sudo chmod a+r /{(*counters, *gauges)[0].relative_to(root)}, which the kernel keeps from users since 5.10"
         return Sight("meters", "warn", "there, and not readable by this user", why, advice)
-    return Sight("meters", "warn", "none", why, "put a meter before the machine, or measure on bare metal with RAPL or a BMC")
+    advice = "put a meter before the machine, or measure on bare metal with RAPL or a BMC, and name it in the host file"
+    return Sight("meters", "warn", "none", why, advice)
 
 
 def room(what: str, folder: Path, least: int = LEAST_ROOM) -> Sight:

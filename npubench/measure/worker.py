@@ -63,12 +63,19 @@ class Worker:
         with self._phase(Phase.LOAD_PLUGIN):
             backend, device, options = self._load_plugin()
             bundle = self._open_bundle()
+        sampled = bool(spec.baseline_ns) and (type(backend).sensors is not Backend.sensors or bool(spec.meters))
+        if sampled:
+            # The samplers import and connect while the model is compiled and loaded.
+            self.reporter.send("sensors", plugin=type(backend).sensors is not Backend.sensors)
         with self._phase(Phase.COMPILE):
             compiled = self._compile(backend, bundle, device, options)
         threads_before = len(os.listdir("/proc/self/task"))  # noqa: PTH208
         with self._phase(Phase.LOAD_EXECUTOR):
             executor = self._load_executor(backend, compiled, device, options)
             windows, outputs = self._connect(executor, bundle)
+        if sampled:
+            self.reporter.send("await-sensors")
+            os.read(self.control, 1)
         with self._phase(Phase.ACCURACY):
             write_accuracy(windows.accuracy(), outputs, bundle, self.folder / "accuracy.npz")
         # Loading an SDK may have changed any of it: what is set and written down is what the window has.
@@ -80,7 +87,8 @@ class Worker:
                 with self._phase(Phase.SEARCH):
                     self._search(windows)
             with self._phase(Phase.BASELINE):
-                self._baseline(backend, device)
+                if sampled:
+                    time.sleep(spec.baseline_ns / 1e9)
             with self._phase(Phase.MEASURE):
                 found = windows.measure()
         with self._phase(Phase.AUDIT):
@@ -214,14 +222,6 @@ class Worker:
             self.reporter.fail(
                 "rate", f"no server rate meets the latency bound of {bound:g} ms; even a single query takes longer"
             )
-
-    def _baseline(self, backend: Backend, device: Device) -> None:
-        """Stay idle while the sampler reads, where there is something to read."""
-        if not self.spec.baseline_ns or type(backend).sensors is Backend.sensors:
-            return
-        self.reporter.send("baseline")
-        os.read(self.control, 1)
-        time.sleep(self.spec.baseline_ns / 1e9)
 
     # -- pieces -----------------------------------------------------------------------------------------------------
 

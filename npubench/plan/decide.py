@@ -9,7 +9,7 @@ from typing import get_args
 
 from npubench.contract.bundle import Bundle, content_digest, path_digest
 from npubench.contract.options import nearest
-from npubench.contract.runspec import LoadSpec, Phase, RunSpec, Scenario, Seeds, TargetSpec, to_plain
+from npubench.contract.runspec import LoadSpec, MeterSpec, Phase, RunSpec, Scenario, Seeds, TargetSpec, to_plain
 from npubench.errors import SuiteError
 from npubench.plan.grades import BATCH, GRADES, MULTI_STREAM_SAMPLES, TAIL, Grade, fewest_queries
 from npubench.plan.suite import HostFile, Precision, RunEntry, SuiteFile, TargetEntry
@@ -175,17 +175,27 @@ def decide(
         watchdog_s=suite.watchdog_s,
         cache=str(cache),
         cores=_cores(cores, host),
+        meters=_meters(target.name, host),
     )
     return replace(spec, run_id=run_id(spec))
+
+
+def _meters(target: str, host: HostFile) -> tuple[MeterSpec, ...]:
+    """Return the meters of this machine that cover a target."""
+    return tuple(
+        MeterSpec(name, meter.kind, meter.domain, meter.settings)
+        for name, meter in host.meter.items()
+        if not meter.targets or target in meter.targets
+    )
 
 
 def run_id(spec: RunSpec) -> str:
     """Return the run's folder name: what people look for, then a digest of everything that identifies the run.
 
-    Where bundle and cache lie does not identify a run, nor do deadlines; what the bundle holds does.
+    Where bundle and cache lie does not identify a run, nor do deadlines or the machine's meters; what the bundle holds does.
     """
     plain = to_plain(spec)
-    for key in ("run_id", "bundle", "cache", "deadlines_s", "watchdog_s"):
+    for key in ("run_id", "bundle", "cache", "deadlines_s", "watchdog_s", "meters"):
         plain.pop(key)
     digest = content_digest(plain).removeprefix("sha256:")[:10]
     parts = [spec.workload, spec.precision, spec.load.scenario.value, spec.target.name, spec.grade]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import tomllib
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from npubench.contract.options import nearest
 from npubench.errors import SuiteError
@@ -22,6 +22,7 @@ Precision = Literal["fp32", "fp16", "bf16", "int8", "vendor"]
 PhaseName = Literal[
     "load-plugin", "compile", "load-executor", "accuracy", "warm-up", "search", "baseline", "measure", "audit", "close"
 ]
+MeterKind = Literal["rapl", "hwmon", "nvml", "redfish", "snmp", "scpi"]
 ScenarioName = Literal["single-stream", "multi-stream", "server", "offline"]
 
 
@@ -107,6 +108,19 @@ class HostTarget(Part):
     """Ready artefacts, over the suite's; paths relative to the host file."""
 
 
+class HostMeter(Part):
+    """A meter of this machine, beside the sensors that plug-ins bring."""
+
+    kind: MeterKind
+    """What it is read by: RAPL counters, hwmon rails, NVML, a BMC by Redfish, a PDU by SNMP, or an instrument by SCPI."""
+    domain: Literal["chip", "card", "board", "host", "wall"]
+    """What it covers."""
+    targets: list[str] = []
+    """The targets it covers; every one where it is empty."""
+    settings: dict[str, Any] = {}
+    """Its kind's own settings. A secret is never written here: a setting names the variable or file that has it."""
+
+
 class HostFile(Part):
     """``testbed.toml``: what belongs to a machine and not to a suite."""
 
@@ -116,8 +130,16 @@ class HostFile(Part):
     """Target name → what it is here."""
     system: dict[str, str] = {}
     """The operator's declaration of the system: serial numbers, cooling, power supply."""
+    meter: dict[str, HostMeter] = {}
+    """Meter name → meter."""
     free_cores: list[int] = []
     """Logical CPUs kept for the supervisor and the sampler; workers use the others."""
+    _place: str = PrivateAttr("host file")
+
+    @property
+    def place(self) -> str:
+        """Where it was read from, for messages."""
+        return self._place
 
 
 Parsed = TypeVar("Parsed", bound=Part)
@@ -161,7 +183,9 @@ def read_host(path: Path | None) -> HostFile:
         )
         for name, target in read.target.items()
     }
-    return read.model_copy(update={"target": here})
+    found = read.model_copy(update={"target": here})
+    found._place = str(path)
+    return found
 
 
 def shipped_suites() -> dict[str, Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,17 +12,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import npubench
+from npubench.analyze.courses import read_courses
 from npubench.analyze.estimate import Estimate
-from npubench.analyze.finding import Finding
+from npubench.analyze.finding import Finding, by_gravity
 from npubench.analyze.metrics import compute_metrics, find_drift, no_metrics
 from npubench.analyze.outputs import Score, compare_checked, score_outputs
-from npubench.analyze.readings import account_energy
+from npubench.analyze.power_rules import PowerFacts, judge_power
+from npubench.analyze.readings import EnergyAccount, account_energy
 from npubench.analyze.validity import Facts, judge
 from npubench.contract.backend import CONTRACT_VERSION
 from npubench.contract.bundle import Bundle
 from npubench.contract.runspec import Phase, RunSpec
 from npubench.errors import StoreError
 from npubench.measure.runner import OnEvent, Outcome, interpreter, run_worker
+from npubench.measure.sampler import METERS, READINGS
 from npubench.measure.trace import Trace, read_arrays, read_trace
 from npubench.record.machine import Machine, device_rows
 from npubench.record.schema import (
@@ -204,32 +207,30 @@ def _verdict(
             calibrated=calibration is not None,
         )
     )
+    accounts = _accounts(folder, trace, observed, spec.baseline_ns)
+    courses = read_courses([folder / READINGS, folder / METERS])
+    findings = by_gravity((*findings, *judge_power(PowerFacts(spec.grade, accounts, courses, trace))))
     grave = [finding for finding in findings if finding.severity == "invalid"]
-    energy = _energy(folder, trace, observed, spec.baseline_ns)
+    simulated = bool(observed["device"].get("simulated"))
+    energy = tuple(Energy(**asdict(account), simulated=simulated) for account in accounts)
     if grave:
         reason = f"{grave[0].rule}: {grave[0].observed}; required: {grave[0].required}"
         return _Judged("invalid", reason, metrics, findings, energy)
     return _Judged("ok", None, metrics, findings, energy)
 
 
-def _energy(folder: Path, trace: Trace, observed: Mapping[str, Any], baseline_ns: int) -> tuple[Energy, ...]:
-    """Account for energy over the measured window, sensor by sensor."""
-    # The phase begins with waiting for the sampler; its end is the idle baseline.
-    ends = [p["end_ns"] for p in observed["phases"] if p["phase"] == Phase.BASELINE.value and baseline_ns]
-    idle = (ends[0] - baseline_ns, ends[0]) if ends else None
-    simulated = bool(observed["device"].get("simulated"))
-    return tuple(
-        Energy(
-            sensor=found.sensor,
-            domain=found.domain,
-            evidence=found.evidence,
-            joules=found.joules,
-            idle_watts=found.idle_watts,
-            readings=found.readings,
-            update_period_ns=found.update_period_ns,
-            simulated=simulated,
-        )
-        for found in account_energy(folder / "readings.npz", trace.start_ns, trace.end_ns, idle)
+def _accounts(folder: Path, trace: Trace, observed: Mapping[str, Any], baseline_ns: int) -> tuple[EnergyAccount, ...]:
+    """Account for energy over the measured window and the phases before it."""
+    spans = {p["phase"]: (int(p["start_ns"]), int(p["end_ns"])) for p in observed["phases"]}
+    baseline = spans.get(Phase.BASELINE.value) if baseline_ns else None
+    return account_energy(
+        [folder / READINGS, folder / METERS],
+        (trace.start_ns, trace.end_ns),
+        trace.samples,
+        # The phase begins with waiting for the sampler; its end is the idle baseline.
+        idle=(baseline[1] - baseline_ns, baseline[1]) if baseline else None,
+        accuracy=spans.get(Phase.ACCURACY.value),
+        warm_up=spans.get(Phase.WARM_UP.value),
     )
 
 

@@ -5,8 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-#: Version → the function that makes the next version of it. Empty while there is only version 1.
-STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+def _with_energy_in_full(data: dict[str, Any]) -> dict[str, Any]:
+    """1 → 2: what version 1 did not work out stays absent; nothing is computed from rounded figures afterwards."""
+    why = "the record is of a version that did not keep it"
+    new = {
+        "watts": "W",
+        "peak_watts": "W",
+        "above_idle_joules": "J",
+        "joules_per_sample": "J/sample",
+        "samples_per_joule": "samples/J",
+        "accuracy_joules": "J",
+        "warm_up_joules": "J",
+    }
+    energy = [
+        {
+            **old,
+            **{name: {"value": None, "unit": unit, "reason": why} for name, unit in new.items()},
+            "coverage": None,
+            "clock_offset_ns": 0,  # version 1 knew the machine's own sensors alone
+        }
+        for old in data.get("energy", ())
+    ]
+    return {**data, "schema_version": 2, "energy": energy}
+
+
+#: Version → the function that makes the next version of it.
+STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with_energy_in_full}
 
 
 def migrate(data: dict[str, Any]) -> dict[str, Any]:

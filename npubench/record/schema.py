@@ -3,6 +3,7 @@
 Format history
 --------------
 1  first version
+2  energy: interval, mean and peak power, energy a sample, energy above idle, energy of other phases, coverage, clock offset
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Wi
 
 from npubench.analyze.estimate import Estimate
 from npubench.analyze.finding import Finding
+from npubench.analyze.ranging import Ranging
 from npubench.contract.runspec import RunSpec, from_plain, to_plain
 
 #: The version of ``record.json`` this code writes.
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 Status = Literal["ok", "invalid", "failed", "skipped"]
 
@@ -174,22 +176,40 @@ class PhaseTime(Part):
 
 
 class Energy(Part):
-    """Energy over the measured window, from one sensor."""
+    """Energy over the measured window, from the sensors of one domain and one kind of evidence."""
 
     sensor: str
-    """The sensor's name."""
+    """The sensor's name; of several that are parts of one domain, their names joined by " + "."""
     domain: str
     """chip, card, board, host or wall."""
     evidence: str
     """Where the figure comes from: wall meter, BMC or PDU, device energy counter, device power gauge."""
     joules: Estimate
-    """Energy over the window."""
+    """Energy over the window; its interval is how far sensor step, period, sampling, gaps and clock can be wrong by."""
+    watts: Estimate
+    """Mean power over the window."""
+    peak_watts: Estimate
+    """The highest power over one update period of the sensor."""
     idle_watts: Estimate
     """Mean power over the idle baseline."""
+    above_idle_joules: Estimate
+    """Energy over the window less the idle baseline's power over the same time; never in place of the whole."""
+    joules_per_sample: Estimate
+    """Energy over completed samples; absent where the energy is too uncertain."""
+    samples_per_joule: Estimate
+    """Completed samples over energy, which is samples/s per watt; absent where the energy is too uncertain."""
+    accuracy_joules: Estimate
+    """Energy of the accuracy phase."""
+    warm_up_joules: Estimate
+    """Energy of the warm-up phase."""
     readings: int
     """Readings inside the window."""
+    coverage: float | None
+    """The part of the window that readings cover, 0…1; null where it was not kept."""
     update_period_ns: int | None
     """The sensor's update period, or null if unknown."""
+    clock_offset_ns: int
+    """How far a remote meter's clock may be from the window's; 0 for sensors of this machine."""
     simulated: bool
     """True where the sensor is no hardware."""
 
@@ -224,7 +244,7 @@ class Provenance(Part):
 class Record(Part):
     """The immutable account of one run. The order of the fields is part of the format."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     """The version of this format."""
     run_id: str
     """The run's folder name in the store."""
@@ -248,6 +268,8 @@ class Record(Part):
     """Doubts about the run."""
     energy: tuple[Energy, ...]
     """Energy by sensor; empty where nothing was measured."""
+    ranging: tuple[Ranging, ...] = ()
+    """What meters saw in the ranging run of an official measurement; empty where none was made."""
     provenance: Provenance
     """How the record came about."""
     exclusions: tuple[str, ...]

@@ -77,13 +77,17 @@ class Store:
             shutil.rmtree(self.root / _OPEN, ignore_errors=True)
             yield
 
+    def open_folder(self, run_id: str) -> Path:
+        """Return where a run is written while it is in progress."""
+        return self.root / _OPEN / run_id
+
     def open_run(self, run_id: str) -> Path:
         """Return an empty folder for a run in progress.
 
         Raises:
             StoreError: It cannot be made.
         """
-        folder = self.root / _OPEN / run_id
+        folder = self.open_folder(run_id)
         try:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)

@@ -14,9 +14,12 @@ from npubench.analyze.finding import Finding
 from npubench.analyze.metrics import HEADLINE
 from npubench.contract.runspec import Scenario
 from npubench.plan.grades import GRADES
+from npubench.plan.hardware import Hardware, shipped_hardware
 from npubench.record.schema import Record
 from npubench.record.store import Entry
+from npubench.report.course import power_courses
 from npubench.report.differences import find_differences, system_rows
+from npubench.report.efficiency import energy_rows
 from npubench.report.page import Cell, ComparisonPage, Curve, Distribution, Row, Subject, SystemCard, Table
 from npubench.report.ratio import Measured, compare, incomparable, mean_of, read_measured, worst
 
@@ -27,13 +30,14 @@ Key = tuple[str, ...]
 Group = dict[tuple[str, str], list[Entry]]
 
 
-def build_page(title: str, entries: Sequence[Entry], baseline: str = "") -> ComparisonPage:
+def build_page(title: str, entries: Sequence[Entry], baseline: str = "", hardware: Hardware | None = None) -> ComparisonPage:
     """Build a comparison of all subjects among ``entries``.
 
     Args:
         title: The page's title.
         entries: Runs, already narrowed to one measurement a cell (see ``select.latest``).
         baseline: The subject that ratios are against, as its label or ``target/precision``; the first where it is empty.
+        hardware: The hardware catalogue; the installed one where it is ``None``.
     """
     groups = _by_subject(entries)
     subjects = _subjects(groups)
@@ -56,6 +60,8 @@ def build_page(title: str, entries: Sequence[Entry], baseline: str = "") -> Comp
         differences=find_differences(records),
         exclusions=tuple(sorted({exclusion for record in everything for exclusion in record.exclusions})),
         unpaired=_unpaired(subjects, groups),
+        energy=energy_rows(subjects, measured, against, hardware if hardware is not None else shipped_hardware()),
+        courses=power_courses(groups),
     )
 
 

@@ -12,6 +12,8 @@ from typing import Literal
 
 from npubench.analyze.estimate import Estimate
 from npubench.analyze.finding import Finding
+from npubench.analyze.roofline import Roofline
+from npubench.plan.hardware import Figure
 
 #: better/worse are said of A against B, and only where the rank test and the interval agree.
 Verdict = Literal["better", "worse", "indistinguishable", "not-comparable"]
@@ -142,6 +144,105 @@ class Difference:
     values: Mapping[str, str]
 
 
+#: A figure that a vendor declares of a device, with its source and date.
+Declared = Figure
+
+#: Whether a ratio of samples a joule reaches what policy asks for: its lower end does, its upper end does not, or neither is so.
+Policy = Literal["met", "missed", "indistinguishable", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyLine:
+    """What the sensors of one domain and one kind of evidence said of one subject; it stands beside none of another.
+
+    ``ratio`` is of samples a joule against the baseline's line of the same domain and evidence, ``None`` in the baseline's
+    own; ``policy`` says whether it reaches ``efficiency.POLICY``. ``rank`` is among lines of the same domain and evidence.
+    """
+
+    sensor: str
+    domain: str
+    evidence: str
+    watts: Estimate
+    peak_watts: Estimate
+    idle_watts: Estimate
+    joules_per_sample: Estimate
+    samples_per_joule: Estimate
+    coverage: float | None
+    simulated: bool
+    ratio: Ratio | None = None
+    policy: Policy = ""
+    rank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyCell:
+    """Power and energy of one subject in one row, best evidence first; ``reason`` is an id that says why there is none.
+
+    ``declared`` are the vendor's statements of TDP: shown apart, never ranked, never the divisor of anything.
+    """
+
+    subject: str
+    run_id: str
+    status: str
+    lines: tuple[EnergyLine, ...]
+    reason: str
+    declared: tuple[Declared, ...]
+    roofline: Roofline
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyRow:
+    """One workload in one scenario across all subjects."""
+
+    scenario: str
+    workload: str
+    title: Mapping[str, str]
+    cells: tuple[EnergyCell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A stretch of time with a name: a phase, or why a device was slower; seconds from the window's start."""
+
+    name: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A quantity over time in equal steps: one value for each, with the least and the most in it; ``None`` where unknown.
+
+    ``values`` are means of power and medians of times; ``low`` and ``high`` are empty where only one value a step is known.
+    ``name`` is an id: ``power``, ``latency``, or ``service-time`` (in the executor, for a scenario without latencies).
+    """
+
+    name: str
+    unit: str
+    start_s: float
+    step_s: float
+    values: tuple[float | None, ...]
+    low: tuple[float | None, ...] = ()
+    high: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PowerCourse:
+    """One run over time: power by its best sensors beside latency, with the phases and where the device was throttled."""
+
+    scenario: str
+    workload: str
+    title: Mapping[str, str]
+    subject: str
+    run_id: str
+    domain: str
+    evidence: str
+    power: Series
+    latency: Series | None
+    phases: tuple[Band, ...]
+    throttled: tuple[Band, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ComparisonPage:
     """Everything on one comparison. A page that holds a smoke-grade or simulated cell says so on top."""
@@ -158,3 +259,5 @@ class ComparisonPage:
     differences: tuple[Difference, ...]
     exclusions: tuple[str, ...]
     unpaired: tuple[str, ...]
+    energy: tuple[EnergyRow, ...] = ()
+    courses: tuple[PowerCourse, ...] = ()

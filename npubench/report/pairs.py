@@ -9,14 +9,18 @@ from npubench.analyze.metrics import HEADLINE
 from npubench.errors import InputError
 from npubench.record.store import Entry
 from npubench.report.differences import find_differences
-from npubench.report.page import Difference, Ratio
+from npubench.report.efficiency import energy_lines
+from npubench.report.page import Difference, EnergyLine, Ratio
 from npubench.report.ratio import compare, headline_of, read_measured, worst
 from npubench.report.select import Selection, coordinates, latest
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One cell of both sides: what it is, each side's headline and status, and how A compares with B."""
+    """One cell of both sides: what it is, each side's headline, status and energy, and how A compares with B.
+
+    ``energy_a`` has the ratios of samples a joule, A against B; ``energy_b`` has none.
+    """
 
     cell: tuple[str, ...]
     metric: str
@@ -27,6 +31,8 @@ class Pair:
     grades: tuple[str, ...]
     ratio: Ratio
     findings: tuple[str, ...]
+    energy_a: tuple[EnergyLine, ...] = ()
+    energy_b: tuple[EnergyLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +106,6 @@ def _pair(cell: tuple[str, ...], keys: list[str], a: list[Entry], b: list[Entry]
         grades=tuple(dict.fromkeys(entry.record.spec.grade for entry in (*a, *b))),
         ratio=compare(first, second),
         findings=tuple(dict.fromkeys(f.rule for e in (*a, *b) for f in e.record.findings if f.severity != "note")),
+        energy_a=energy_lines(first.records, second.records),
+        energy_b=energy_lines(second.records),
     )

@@ -101,7 +101,7 @@ def compare(a: Measured, b: Measured) -> Ratio:
         return Ratio(None, None, None, CONFIDENCE, None, "not-comparable", "no-headline")
     first, second = ([float(v) for v in side if v is not None] for side in values)
     if len(first) > 1 and len(second) > 1:
-        estimate = _over_repeats(first, second, headline.higher_is_better)
+        estimate = ratio_over_repeats(first, second, headline.higher_is_better)
     elif headline.higher_is_better:
         estimate = _of_rates(a.records[0].metrics[headline.metric], b.records[0].metrics[headline.metric])
     else:
@@ -163,7 +163,7 @@ def _of_latencies(a: Measured, b: Measured) -> Estimate:
     return replace(estimate, low=second.low / first.high, high=second.high / first.low, confidence=CONFIDENCE, reason=None)
 
 
-def _over_repeats(a: Sequence[float], b: Sequence[float], higher_is_better: bool) -> Estimate:
+def ratio_over_repeats(a: Sequence[float], b: Sequence[float], higher_is_better: bool) -> Estimate:
     """Return the ratio of geometric means over repeats with Welch's interval on the logarithms (Welch 1947)."""
     logs = [np.log(np.asarray(side)) * (1 if higher_is_better else -1) for side in (a, b)]
     difference = float(logs[0].mean() - logs[1].mean())

@@ -184,6 +184,7 @@ class SimulatedSensor(Sensor):
         self.domain = law.domain
         self.update_period_ns = law.sensor_period_ns
         self.quantum = 1
+        self.averages = True
         self._show = shown_energy_uj if kind == "energy" else shown_power_mw
         with _closing(_open(device)) as file:
             self._map = mmap.mmap(file, _SIZE)

@@ -19,6 +19,7 @@ from npubench.contract.bundle import Bundle
 from npubench.contract.runspec import LoadSpec, RunSpec, Scenario, TargetSpec
 from npubench.errors import NpubenchError
 from npubench.measure.runner import run_worker
+from npubench.measure.sampler import READINGS
 from npubench.measure.trace import Trace, read_trace
 from npubench.plan.bundles import prepare
 from npubench.plan.decide import DEADLINES_S, SEEDS, SPEC_VERSION
@@ -115,7 +116,7 @@ def _truth_window(bundle: Bundle, seconds: float, folder: Path) -> tuple[list[Er
     errors = latency_errors(trace, truth)
     law = PRESETS[SIMULATED_DEVICE].law
     true_uj = energy_uj(law, busy_ns(truth["start_ns"], truth["end_ns"], trace.start_ns, trace.end_ns), trace.window_ns)
-    counters = account_energy(run / "readings.npz", trace.start_ns, trace.end_ns, None)
+    counters = account_energy([run / READINGS], (trace.start_ns, trace.end_ns), trace.samples)
     if not counters:
         return errors, {"energy": "the sampler left no readings"}
     error = energy_error(counters[0].joules, true_uj / 1e6)

@@ -13,6 +13,7 @@ from npubench.report.select import latest, select
 from npubench.verbs.console import data, err
 from npubench.verbs.report import say_unreadable, write_html
 from npubench.verbs.tables import print_pairs
+from npubench.verbs.watts import print_pair_energy
 
 
 def compare_sides(a: str, b: str, store: Path, html: Path | None, language: str, as_json: bool) -> int:
@@ -28,6 +29,7 @@ def compare_sides(a: str, b: str, store: Path, html: Path | None, language: str,
         data(json.dumps(to_plain(pairs), indent=1, ensure_ascii=False))
     else:
         print_pairs(pairs)
+        print_pair_energy(pairs)
     if html is not None:
         (err.print if as_json else lambda text: data(str(text)))(str(html.resolve()))
     return 0

@@ -19,6 +19,7 @@ from npubench.measure import neighbours, process, surroundings
 from npubench.measure.surroundings import ROOT, Sight
 from npubench.plan.suite import read_host
 from npubench.plan.wheels import npubench_cache
+from npubench.verbs import meters
 from npubench.verbs.console import data, err, out
 from npubench.verbs.prepare import host_path
 
@@ -32,7 +33,7 @@ def examine(host: Path | None, store: Path, strict: bool, as_json: bool) -> int:
     """Look at this machine and say what is there.
 
     Args:
-        host: The host file, if one is given; its free cores are kept out of what workers may use.
+        host: The host file, if one is given; its free cores are kept out of what workers may use, and its meters are read.
         store: Where records would go.
         strict: Let a warning decide the exit code.
         as_json: Print JSON.
@@ -43,9 +44,12 @@ def examine(host: Path | None, store: Path, strict: bool, as_json: bool) -> int:
     Raises:
         InputError: The host file is not there or wrong.
     """
-    free = read_host(host_path(host)).free_cores
+    here = read_host(host_path(host))
     with err.status("looking at this machine"):
-        sights = look(store, npubench_cache(), free)
+        sights = look(store, npubench_cache(), here.free_cores)
+        if here.meter:
+            # Those that are named say more than what could be named.
+            sights = [sight for sight in sights if sight.name != "meters"] + meters.sights(here)
     if as_json:
         data(json.dumps([asdict(sight) for sight in sights], indent=1, ensure_ascii=False))
     else:

@@ -14,6 +14,7 @@ from npubench.report.page import ComparisonPage
 from npubench.report.select import latest
 from npubench.verbs.console import data, err
 from npubench.verbs.tables import print_page
+from npubench.verbs.watts import print_energy
 
 
 def write_report(store: Path, out: Path | None, baseline: str, suite: str, language: str) -> int:
@@ -32,6 +33,7 @@ def write_report(store: Path, out: Path | None, baseline: str, suite: str, langu
     path = out or store / "comparison.html"
     write_html(page, path, language)
     print_page(page)
+    print_energy(page)
     data(str(path.resolve()))
     return 0
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from npubench.analyze.outputs import Score
 from npubench.contract.bundle import Bundle
 from npubench.contract.runspec import RunSpec
-from npubench.errors import RecordError
+from npubench.errors import InputError, RecordError
+from npubench.measure.metrics_port import MetricsPort, Progress
 from npubench.plan.suite import HostFile, SuiteFile
 from npubench.record.calibration import calibration_digest
 from npubench.record.conduct import conduct
@@ -19,6 +21,7 @@ from npubench.record.schema import Record
 from npubench.record.store import Store, read_record
 from npubench.report.words import headline_text
 from npubench.verbs.console import STATUS, Steps, err, event_text
+from npubench.verbs.meters import check_meters
 from npubench.verbs.prepare import make_ready
 
 
@@ -29,8 +32,18 @@ def run_suite(
     store: Store,
     round_label: str,
     bundles: Mapping[str, tuple[Bundle, Score]] | None = None,
+    metrics: tuple[str, int] | None = None,
 ) -> int:
     """Carry out what is not yet in the store.
+
+    Args:
+        suite: The suite.
+        where: The file it came from.
+        host: What targets and meters are on this machine.
+        store: Where records go.
+        round_label: A label for measuring the same again.
+        bundles: Workloads that are no suite's, by name.
+        metrics: Host and port to show OpenMetrics text on while it runs; None = nowhere.
 
     Returns:
         The exit code: 0 all ok, 1 some run invalid or failed, or its record cannot be read, 3 a target cannot be used.
@@ -54,6 +67,11 @@ def run_suite(
                 f"{len(kept)} of {len(ready.runs)} runs are in the store already and are kept; measure again with --round NAME",
                 soft_wrap=True,
             )
+        if waiting and host.meter:
+            steps = Steps(1, "preparing")
+            with steps.shown():
+                steps.now("looking at meters")
+                check_meters(host, suite.target, [run[0] for run in waiting])
         if host.free_cores:
             # The sampler is started from here and inherits this; workers take the other cores.
             os.sched_setaffinity(0, host.free_cores)
@@ -61,10 +79,14 @@ def run_suite(
         for spec in kept:
             good = _is_good(spec, store, machine.system_id) and good
         steps = Steps(len(waiting), suite.name)
-        with steps.shown():
+        progress = Progress(suite.name, len(waiting))
+        with steps.shown(), _metrics_port(progress, metrics):
             for spec, bundle, score in waiting:
                 label = label_of(spec)
-                record = conduct(spec, bundle, score, store, machine, calibration, host.system, _follow(label, steps))
+                progress.begin(spec, store.open_folder(spec.run_id))
+                follow = _follow(label, steps, progress)
+                record = conduct(spec, bundle, score, store, machine, calibration, host.system, follow)
+                progress.end(record.status)
                 steps.step(_line(label, record))
                 good = good and record.status not in _BAD
     if ready.unusable:
@@ -94,13 +116,31 @@ def _line(label: str, record: Record) -> str:
     return text
 
 
-def _follow(label: str, steps: Steps) -> Any:
-    """Return the listener that shows a run's events beside the bar."""
+@contextlib.contextmanager
+def _metrics_port(progress: Progress, where: tuple[str, int] | None) -> Iterator[None]:
+    """Show progress and live readings on a port while inside; nowhere if none is asked for."""
+    if where is None:
+        yield
+        return
+    host, port = where
+    try:
+        server = MetricsPort(progress, host, port)
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"--metrics-port {port}: cannot listen on {host}: {why.lower()}; choose another port") from error
+    with server:
+        err.print(f"[dim]live metrics on {server.url}[/]", soft_wrap=True)
+        yield
+
+
+def _follow(label: str, steps: Steps, progress: Progress) -> Any:
+    """Return the listener that shows a run's events beside the bar and on the metrics port."""
     phase = "start"
 
     def on_event(event: Mapping[str, Any]) -> None:
         nonlocal phase
         phase = str(event.get("phase", phase))
+        progress.enter(phase)
         steps.now(event_text(label, event, phase))
 
     return on_event

@@ -17,14 +17,21 @@ from npubench.verbs.prepare import host_path
 from npubench.verbs.run import run_suite
 
 
-def run_named(name: str, store: Path, host: Path | None, round_label: str) -> int:
-    """Run a suite by name or file; returns the exit code."""
+def run_named(name: str, store: Path, host: Path | None, round_label: str, metrics: tuple[str, int] | None = None) -> int:
+    """Run a suite by name or file, with live metrics on host and port if asked for; returns the exit code."""
     suite, where = read_suite(name)
-    return run_suite(suite, where, read_host(host_path(host)), Store(store), round_label)
+    return run_suite(suite, where, read_host(host_path(host)), Store(store), round_label, metrics=metrics)
 
 
 def run_model(
-    model: Path, shapes: list[str], int8: bool, store: Path, host: Path | None, round_label: str, ep_library: str = ""
+    model: Path,
+    shapes: list[str],
+    int8: bool,
+    store: Path,
+    host: Path | None,
+    round_label: str,
+    ep_library: str = "",
+    metrics: tuple[str, int] | None = None,
 ) -> int:
     """Run an ONNX file of the user's own on the CPU, and on a plug-in provider's devices or else on one thread as well.
 
@@ -36,6 +43,7 @@ def run_model(
         host: The host file.
         round_label: A label for measuring the same again.
         ep_library: The library of an ONNX Runtime execution provider, ``FILE`` or ``NAME=FILE``; "" = none.
+        metrics: Host and port to show OpenMetrics text on; None = nowhere.
 
     Returns:
         The exit code.
@@ -71,7 +79,7 @@ def run_model(
         ],
     )
     known = {bundle.workload: (bundle, fidelity)}
-    return run_suite(suite, model, read_host(host_path(host)), Store(store), round_label, known)
+    return run_suite(suite, model, read_host(host_path(host)), Store(store), round_label, known, metrics)
 
 
 def _provider_targets(library: str) -> dict[str, TargetEntry]:

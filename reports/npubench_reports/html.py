@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from npubench.report.page import ComparisonPage
-from npubench_reports import charts, comparison, figures, numbers, titles
+from npubench_reports import charts, comparison, energy, figures, numbers, titles
 from npubench_reports.messages import load
 from npubench_reports.reasons import say
 
@@ -54,6 +54,7 @@ def render(page: ComparisonPage, *, language: str = "ko") -> str:
         rules=rules,
         tables=tables,
         figures=figures.figures(page, tables, appearance, messages),
+        energy=energy.energy(page, appearance, messages),
         looks=appearance,
         say=lambda text: say(text, messages),
         missing=titles.missing(page, messages),

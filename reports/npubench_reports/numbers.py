@@ -23,6 +23,10 @@ SCALES: dict[str, tuple[tuple[float, str], ...]] = {
     "J": ((1e-6, "µJ"), (1e-3, "mJ"), (1.0, "J"), (1e3, "kJ")),
     "J/sample": ((1e-6, "µJ/sample"), (1e-3, "mJ/sample"), (1.0, "J/sample")),
     "ratio": ((1.0, ""),),
+    "W": ((1e-3, "mW"), (1.0, "W"), (1e3, "kW")),
+    "samples/J": ((1.0, "samples/J"),),
+    "op/s": ((1e9, "GOPS"), (1e12, "TOPS")),
+    "B/s": ((1e6, "MB/s"), (1e9, "GB/s")),
     "op": ((1e6, "MOP"), (1e9, "GOP"), (1e12, "TOP")),
 }
 

@@ -29,6 +29,8 @@ events=$4 control=$5
 """
 
 PHASE = """event '{"event": "phase", "phase": "%s", "start_ns": 1}'\n"""
+SENSORS = """event '{"event": "sensors", "plugin": true}'\n"""
+AWAIT = """event '{"event": "await-sensors"}'\n"""
 FINISHED = """event '{"event": "finished"}'\n"""
 
 #: Longer than any test may take, s.
@@ -202,22 +204,21 @@ def test_no_descriptor_is_left_behind(run: Callable[..., Outcome]) -> None:
     for body in (
         FINISHED,
         "kill -9 $$\n",
-        PHASE % "baseline" + """event '{"event": "baseline"}'\nhead -c1 < /proc/self/fd/$control\n""" + FINISHED,
+        SENSORS + AWAIT + "head -c1 < /proc/self/fd/$control\n" + FINISHED,
     ):
         run(body)
     assert descriptors() == before
 
 
-def test_the_sampler_is_ahead_of_the_baseline_and_stopped_after_the_end(run: Callable[..., Outcome], tmp_path: Path) -> None:
-    body = """event '{"event": "baseline"}'\nhead -c1 < /proc/self/fd/$control > "$folder/told"\n"""
-    outcome = run(PHASE % "baseline" + body + FINISHED)
+def test_the_sampler_is_ahead_of_what_is_measured_and_stopped_after_the_end(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    outcome = run(SENSORS + AWAIT + 'head -c1 < /proc/self/fd/$control > "$folder/told"\n' + FINISHED)
     assert outcome.kind == "finished"
     assert (tmp_path / "run" / "told").read_bytes() == b"\n"
     assert (tmp_path / "run" / "sampled").exists()
 
 
 def test_a_worker_that_dies_while_the_sampler_starts_died(run: Callable[..., Outcome]) -> None:
-    outcome = run(PHASE % "baseline" + """event '{"event": "baseline"}'\nkill -9 $$\n""")
+    outcome = run(SENSORS + AWAIT + "kill -9 $$\n")
     assert (outcome.kind, outcome.exit_code) == ("died", -9)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,28 @@ def test_a_reading_without_a_value_is_no_zero_but_invalid(tmp_path: Path, fault:
     assert columns["0_values"][columns["0_valid"]].all()
 
 
+@pytest.mark.parametrize("garbage", ["40 W", float("nan"), float("inf"), 1 << 70, -(1 << 70), b"", object()])
+def test_garbage_is_no_value_and_costs_no_other_reading(tmp_path: Path, garbage: Any) -> None:
+    class Garbled(Counting):
+        def read(self) -> Any:
+            value = super().read()
+            return garbage if self.read_so_far == 3 else value
+
+    headers, columns = sampled(tmp_path, Garbled(), Counting())
+    assert len(headers) == 2
+    assert columns["0_valid"].tolist()[:4] == [True, True, False, True]
+    assert columns["1_valid"].all()
+
+
+def test_when_it_was_in_utc_is_known_to_a_hundredth_of_a_second(tmp_path: Path) -> None:
+    (header,), _ = sampled(tmp_path, Counting())
+    began, ended = header["utc_offsets_ns"]
+    now = time.time_ns() - time.monotonic_ns()
+    assert abs(began - now) < 10_000_000
+    assert abs(ended - now) < 10_000_000
+    assert not (tmp_path / "readings.live").exists()
+
+
 def test_each_sensor_has_columns_of_its_own(tmp_path: Path) -> None:
     headers, columns = sampled(tmp_path, Counting(), Counting("none"))
     assert len(headers) == 2
@@ -81,18 +104,23 @@ def test_each_sensor_has_columns_of_its_own(tmp_path: Path) -> None:
 def test_no_sensors_leave_an_empty_file_that_can_be_read(tmp_path: Path) -> None:
     headers, columns = sampled(tmp_path)
     assert (headers, columns) == ([], {})
-    assert account_energy(tmp_path / "readings.npz", 0, 10**9, None) == ()
+    assert account_energy([tmp_path / "readings.npz"], (0, 10**9), 1) == ()
 
 
 @pytest.mark.parametrize(
-    ("update_ns", "poll_ns"),
+    ("update_ns", "cost_ns", "poll_ns"),
     [
-        (None, DEFAULT_PERIOD_NS),
-        (0, DEFAULT_PERIOD_NS),
-        (10**9, DEFAULT_PERIOD_NS),
-        (50_000_000, 25_000_000),
-        (1, SHORTEST_PERIOD_NS),
+        (None, 0, DEFAULT_PERIOD_NS),
+        (0, 0, DEFAULT_PERIOD_NS),
+        (10**9, 0, 50_000_000),
+        (10**10, 0, DEFAULT_PERIOD_NS),
+        (200_000_000, 0, 10_000_000),
+        (1, 0, SHORTEST_PERIOD_NS),
+        # A program to start for every reading: 4.6 ms of 230 ms.
+        (10**9, 4_600_000, 230_000_000),
     ],
 )
-def test_a_sensor_is_read_twice_an_update_within_bounds(update_ns: int | None, poll_ns: int) -> None:
-    assert poll_period_ns(update_ns) == poll_ns
+def test_a_sensor_is_read_twenty_times_an_update_unless_that_costs_too_much(
+    update_ns: int | None, cost_ns: int, poll_ns: int
+) -> None:
+    assert poll_period_ns(update_ns, cost_ns) == poll_ns

@@ -127,7 +127,13 @@ MACHINES: list[tuple[Callable[..., Sight], dict[str, str], str, str]] = [
     (surroundings.huge_pages, {"sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never"}, "ok", "madvise"),
     (surroundings.limits, {"proc/self/limits": "Max open files            256        4096        files"}, "warn", "256"),
     (surroundings.limits, {"proc/self/limits": "Max open files            20000      20000       files"}, "ok", "20000"),
-    (surroundings.meters, {"sys/class/powercap/intel-rapl:0/energy_uj": "5"}, "ok", "intel-rapl:0"),
+    (surroundings.meters, {"sys/class/powercap/intel-rapl:0/energy_uj": "5"}, "warn", "RAPL here, and no host file names it"),
+    (
+        surroundings.meters,
+        {"sys/class/hwmon/hwmon3/power1_input": "5", "sys/class/hwmon/hwmon3/name": "ina226"},
+        "warn",
+        "ina226 here, and no host file names it",
+    ),
     (surroundings.meters, {}, "warn", "none"),
     (neighbours.cpu_quota, {"proc/self/cgroup": "0::/a/b", f"{GROUP}/a/b/cpu.max": "max 100000"}, "ok", "none"),
     (

@@ -255,7 +255,7 @@ def test_a_runs_name_does_not_change_with_the_place_of_bundle_and_cache_nor_with
 
 
 #: What may change without making another run.
-INCIDENTAL = {"run_id", "bundle", "cache", "deadlines_s", "watchdog_s"}
+INCIDENTAL = {"run_id", "bundle", "cache", "deadlines_s", "watchdog_s", "meters"}
 
 
 def other(value: Any, n: int) -> Any:

@@ -208,7 +208,7 @@ DAMAGED: list[tuple[str, Callable[[str], str], str]] = [
     ("binary", lambda text: "\x00\x01", "truncated or damaged"),
     ("list", lambda text: "[]", "not a record: key 'schema_version' is missing"),
     ("other", lambda text: '{"a": 1}', "not a record: key 'schema_version' is missing"),
-    ("newer", changed(schema_version=99), "schema_version is 99, this npubench reads up to 1; install a newer npubench"),
+    ("newer", changed(schema_version=99), "schema_version is 99, this npubench reads up to 2; install a newer npubench"),
     ("older", changed(schema_version=0), "schema_version"),
     ("version", changed(schema_version="1"), "not a record: key 'schema_version' is missing"),
     ("unknown", changed(colour="red"), "colour"),
@@ -254,6 +254,18 @@ def test_a_record_that_is_a_folder_cannot_be_read(tmp_path: Path) -> None:
         read_record(tmp_path / "record.json")
 
 
+V1_ENERGY = {
+    "sensor": "card power",
+    "domain": "card",
+    "evidence": "device power gauge",
+    "joules": {"value": 3.0, "unit": "J"},
+    "idle_watts": {"value": None, "unit": "W", "reason": "no idle baseline"},
+    "readings": 12,
+    "update_period_ns": None,
+    "simulated": False,
+}
+
+
 def test_an_older_record_is_brought_up_step_by_step(
     store: Store, named: Named, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,8 +277,15 @@ def test_an_older_record_is_brought_up_step_by_step(
     def step(data: dict[str, Any]) -> dict[str, Any]:
         return {**{key: value for key, value in data.items() if key != "outcome"}, "schema_version": 1, "status": data["outcome"]}
 
+    old["energy"] = [V1_ENERGY]
+    record_path(store).write_text(json.dumps(old))
     monkeypatch.setitem(STEPS, 0, step)
-    assert read_record(record_path(store)) == named("a")
+    read = read_record(record_path(store))
+    assert (read.status, read.energy[0].joules.value) == (named("a").status, 3.0)
+    # What version 1 did not work out is absent, and says so.
+    assert read.energy[0].samples_per_joule.value is None
+    assert "did not keep it" in (read.energy[0].samples_per_joule.reason or "")
+    assert read.model_copy(update={"energy": ()}) == named("a")
 
 
 def test_the_digests_cover_everything_but_the_record(tmp_path: Path) -> None:

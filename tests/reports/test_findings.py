@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from npubench.analyze.courses import Course
 from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.finding import Finding
 from npubench.analyze.intervals import Drift
+from npubench.analyze.power_rules import PowerFacts, judge_power
+from npubench.analyze.ranging import Ranging
 from npubench.analyze.validity import Facts, judge
 from npubench.contract.runspec import Scenario
 from npubench_reports import findings
@@ -94,7 +97,36 @@ def everything() -> tuple[Finding, ...]:
         facts(Scenario.SINGLE_STREAM, late, observed=bare, metrics=unscored),
         replace(searched, observed=allowed),
     )
-    return tuple(finding for run in runs for finding in judge(run))
+    return tuple(finding for run in runs for finding in judge(run)) + powerless()
+
+
+def powerless() -> tuple[Finding, ...]:
+    """Break every rule of power."""
+    times = np.linspace(0, SECOND, 240).astype(np.int64)
+    trace: Any = SimpleNamespace(samples=240, start_ns=0, end_ns=SECOND, done_ns=times, started_ns=times - 1 - times // 1000)
+    flag, clock = (
+        Course(f"card {kind}", kind, "card", times, np.where(times > SECOND // 2, *shown))
+        for kind, shown in (("throttle", (1, 0)), ("clock", (10**9, 2 * 10**9)))
+    )
+    watts = Estimate(40.0, "W")
+    wrong: Any = SimpleNamespace(
+        sensor="card power",
+        domain="card",
+        joules=Estimate(80.0, "J", 70.0, 90.0),
+        watts=watts,
+        idle_watts=Estimate(39.0, "W"),
+        above_idle_joules=Estimate(2.0, "J", 1.0, 3.0),
+        clock_offset_ns=SECOND,
+    )
+    unit: Any = SimpleNamespace(**{**vars(wrong), "joules": absent("J", "a card at 17,521,800 W cannot be right: it is µW")})
+    silent: Any = SimpleNamespace(**{**vars(wrong), "joules": absent("J", "the sensor gave no value in the window")})
+    ranged = Ranging("card power", "card", Estimate(50.0, "W"), Estimate(230.0, "V"), Estimate(1.0, "A"))
+    runs = (
+        PowerFacts("official", (), (), trace),
+        PowerFacts("official", (wrong, unit), (flag,), trace, (ranged,)),
+        PowerFacts("official", (silent,), (clock,), trace),
+    )
+    return tuple(finding for run in runs for finding in judge_power(run))
 
 
 FOUND = everything()
@@ -111,8 +143,8 @@ def test_a_finding_reads_in_both_languages(finding: Finding) -> None:
         texts = [tell(finding, messages) for tell in (findings.observed, findings.required, findings.advice)]
         assert all(map(str, texts))
         foreign = {part.text for text in texts for part in text.parts if part.foreign}
-        # A governor and a device are called what the system calls them.
-        assert foreign <= {"powersave", "/dev/npu0"}
+        # A governor, a device and a sensor are called what the system calls them; a unit is one everywhere.
+        assert foreign <= {"powersave", "/dev/npu0", "card power", "card throttle", "card clock", "MHz"}
     korean = " ".join(str(tell(finding, KO)) for tell in (findings.observed, findings.advice))
     assert re.search("[가-힣]", korean)
 

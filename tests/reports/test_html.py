@@ -162,7 +162,7 @@ def test_sections_stand_in_the_order_of_a_decision(rendered: Rendered) -> None:
     main = tree(rendered["four", "ko"]).find(".//main")
     assert main is not None
     order = [section.get("id") or section.get("aria-labelledby") for section in main if section.tag == "section"]
-    assert order == ["purpose", "summary", "figures", "findings", "differences", "systems", "reading", "runs"]
+    assert order == ["purpose", "summary", "energy", "figures", "findings", "differences", "systems", "reading", "runs"]
 
 
 def purpose_of(html: str) -> tuple[str, str]:

@@ -17,20 +17,22 @@ import tomllib
 
 import npubench_models
 import npubench_reports
-from npubench.analyze import validity
+from npubench.analyze import power_rules, roofline, validity
+from npubench.analyze.energy import IMPLAUSIBLE_WATTS
 from npubench.analyze.finding import Severity
 from npubench.analyze.metrics import HEADLINE, compute_metrics
+from npubench.analyze.readings import EVIDENCE
 from npubench.contract.availability import Rung
 from npubench.contract.runspec import Phase, Scenario
 from npubench.errors import InputError
 from npubench.measure import binding, worker
-from npubench.plan import usermodel
+from npubench.plan import hardware, usermodel
 from npubench.plan.grades import GRADES
 from npubench.plan.suite import Precision
 from npubench.record.conduct import EXCLUSIONS
 from npubench.record.schema import BundleReference, Status
-from npubench.report import comparison, differences, ratio
-from npubench.report.page import Verdict
+from npubench.report import comparison, course, differences, efficiency, ratio
+from npubench.report.page import Policy, Verdict
 from npubench_reports import numbers, reasons
 from npubench_reports.messages import languages, load
 
@@ -73,7 +75,7 @@ class Anything:
 
 RECORD: Any = Anything()
 #: The kernel's words, from the kernel itself: a new one fails here until it has its text.
-RULES = sorted(arguments(validity, "Finding", 0))
+RULES = sorted(arguments(validity, "Finding", 0) | arguments(power_rules, "Finding", 0))
 MANIFESTS = [tomllib.loads(p.read_text("utf-8")) for p in (Path(npubench_models.__file__).parent / "workloads").glob("*.toml")]
 STATUSES = get_args(Status)
 SYSTEM = set(differences.system_rows(RECORD))
@@ -95,7 +97,21 @@ VOCABULARY: dict[str, set[str]] = {
     | {*STATUSES} - {"ok"}
     | {grade for grade, entry in GRADES.items() if not entry.ranked}
     | {text for text in constants(comparison._ranked) if text == "single"},
-    "incomparable": returned(ratio.incomparable) | {*STATUSES} - {"ok"} | arguments(ratio.compare, "Ratio", 6),
+    "incomparable": returned(ratio.incomparable)
+    | {*STATUSES} - {"ok"}
+    | arguments(ratio.compare, "Ratio", 6)
+    | returned(efficiency._other)
+    | {"different-domain", "different-evidence"} & constants(efficiency._other)
+    | arguments(efficiency.compare_energy, "_not", 0),
+    "domain": {*IMPLAUSIBLE_WATTS},
+    "evidence": {*EVIDENCE},
+    "policy": {policy for policy in get_args(Policy) if policy},
+    "scope": {*get_args(hardware.Scope)},
+    "density": {*get_args(hardware.Density)},
+    "roofline": {text for text in constants(roofline) if re.fullmatch("simulated|no-[a-z]+|unknown-[a-z]+", text)},
+    "doubt": {text for text in constants(roofline) if re.fullmatch("above-[a-z]+", text)},
+    "held": {"throttle", "clock"} & constants(course),
+    "over-time": {"power", "latency", "service-time"} & constants(course),
     "gate": {manifest["gate"]["metric"] for manifest in MANIFESTS} | {"fidelity"} & constants(usermodel),
     "claim": {*get_args(BundleReference.model_fields["claim"].annotation)},
     "precision": {*get_args(Precision)},
@@ -116,8 +132,19 @@ VOCABULARY: dict[str, set[str]] = {
     "counted": {"samples", "queries"},
     "side": {"true", "false"},
     "tensor": {"input", "inputs", "output", "outputs"},
-    "section": {"summary", "figures", "findings", "differences", "systems", "reading", "runs"},
-    "term": {"throughput", "query-rate", "latency", "percentile", "interval", "ratio", "accuracy", "operations"},
+    "section": {"summary", "energy", "figures", "findings", "differences", "systems", "reading", "runs"},
+    "term": {
+        "throughput",
+        "query-rate",
+        "latency",
+        "percentile",
+        "interval",
+        "ratio",
+        "efficiency",
+        "evidence",
+        "accuracy",
+        "operations",
+    },
     "purpose.grade": {*GRADES},
     "purpose.heading": {*GRADES, "simulated", "none-valid", "unknown", "empty"},
     "reason": {"invalid", *(key for key, _ in (*reasons.TABLE, *reasons.PLUGIN))},
@@ -183,7 +210,7 @@ def test_translations_fill_in_the_same_names() -> None:
 def test_korean_is_korean() -> None:
     """Apart from names that are the same everywhere, every Korean text has Hangul in it."""
     latin = {key for key, text in load("ko").texts.items() if not re.search("[가-힣]", text)}
-    filled_in = {"finding.accuracy-gate.observed", "finding.accuracy-gate.required"}
+    filled_in = {"finding.accuracy-gate.observed", "finding.accuracy-gate.required", "reason.of-sensor"}
     assert latin == {"system.cpu", "precision.fp32", "precision.fp16", "precision.bf16", "precision.int8"} | filled_in
 
 

@@ -6,6 +6,7 @@ import ast
 import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +18,10 @@ import tomllib
 import npubench
 import npubench_models
 from npubench.analyze.certified import certified_percentiles
-from npubench.analyze.energy import counter_joules, gauge_joules
+from npubench.analyze.counter import counter_joules
+from npubench.analyze.energy import Track
 from npubench.analyze.estimate import Estimate
+from npubench.analyze.gauge import gauge_joules
 from npubench.analyze.intervals import over_repeats, ratio_of_percentiles, throughput
 from npubench.analyze.metrics import no_metrics
 from npubench.analyze.outputs import score_outputs
@@ -60,27 +63,61 @@ def missing_intervals() -> Iterator[Estimate]:
     yield ratio_of_percentiles(integers(), integers(1))
     yield ratio_of_percentiles(integers(1), integers(0))
     yield ratio_of_percentiles(integers(1, 2), integers(1, 2))
-    yield ratio._over_repeats([1.0, 1.0], [1.0, 1.0], True)
+    yield ratio.ratio_over_repeats([1.0, 1.0], [1.0, 1.0], True)
     yield ratio._of_rates(Estimate(1.0, "x"), Estimate(2.0, "x"))
     repeats: Any = [SimpleNamespace(metrics={"latency_p99": Estimate(value, "ns")}) for value in (1.0, None)]
     yield comparison._over(repeats)["latency_p99"]
 
 
+def track(values: Any, seconds: float = 60.0, **said: Any) -> Track:
+    """Return readings every 10 ms of a sensor that says what it likes of itself."""
+    times = np.arange(round(seconds * 100), dtype=np.int64) * SECOND // 100
+    shown = np.asarray(values, np.int64)[: times.size]
+    return Track(times, shown, np.ones(times.size, bool), **{"update_period_ns": SECOND // 100, "quantum": 1, **said})
+
+
 def absent_energy(tmp_path: Path) -> Iterator[Estimate]:
-    times = np.arange(0, 100, dtype=np.int64) * SECOND // 100
-    valid = np.ones(100, bool)
-    rising = np.arange(100, dtype=np.int64)
-    yield counter_joules(times, rising[::-1].copy(), valid, 0, SECOND).joules
-    yield counter_joules(times, rising * 0, valid, 0, SECOND).joules
-    yield gauge_joules(times, rising, valid, SECOND, SECOND).joules
-    yield gauge_joules(times, rising, ~valid, 0, SECOND).joules
-    yield gauge_joules(times, rising, valid, 0, SECOND, update_period_ns=SECOND).joules
-    yield gauge_joules(times, rising, valid, 0, 2 * SECOND, update_period_ns=1_000_000).joules
-    sensor = {"name": "card", "domain": "card", "kind": "power", "update_period_ns": None, "wraps_at": None}
-    header = np.frombuffer(json.dumps([sensor]).encode(), np.uint8)
-    columns = {"0_times_ns": times, "0_values": rising, "0_valid": valid}
-    np.savez(tmp_path / "readings.npz", header=header, **columns)
-    yield account_energy(tmp_path / "readings.npz", 0, SECOND, None)[0].idle_watts
+    """Yield figures that every sensor trouble makes absent."""
+    end = 60 * SECOND
+    generator = np.random.default_rng(1)
+    rising = np.arange(6000, dtype=np.int64) * 400_000
+    steady = np.full(6000, 40_000) + generator.integers(-2000, 2000, 6000)
+    late = rising.copy()
+    late[3000:] = late[3000]
+    stuck = steady.copy()
+    stuck[1000:5000] = stuck[1000]
+    silent = track(steady)
+    yield counter_joules(track(rising * 0), 0, end).joules
+    yield counter_joules(track(late), 0, end).joules
+    yield counter_joules(track(rising * 10**6), 0, end).joules
+    yield gauge_joules(track(stuck), 0, end).joules
+    yield gauge_joules(replace(silent, times_ns=silent.times_ns[::-1].copy()), 0, end).joules
+    yield gauge_joules(silent, SECOND, SECOND).joules
+    yield gauge_joules(replace(silent, valid=~silent.valid), 0, end).joules
+    yield gauge_joules(track(steady, update_period_ns=4 * SECOND), 0, end).joules
+    yield gauge_joules(silent, 0, 3 * end).joules
+    pair = tmp_path / "pair.npz"
+    write_readings(pair, {"left": steady, "right": stuck})
+    whole = account_energy([pair], (0, end), 100)[0]
+    yield from (whole.joules, whole.peak_watts, whole.idle_watts, whole.accuracy_joules)
+    coarse = tmp_path / "coarse.npz"
+    write_readings(coarse, {"coarse": np.where(np.arange(6000) // 300 % 2, 60_000, 10_000)}, averages=False, period=SECOND)
+    yield account_energy([coarse], (0, end), 100)[0].samples_per_joule
+    write_readings(coarse, {"fine": steady})
+    yield account_energy([coarse], (0, end), 0)[0].samples_per_joule
+    write_readings(coarse, {"nothing": steady * 0})
+    yield account_energy([coarse], (0, end), 9)[0].samples_per_joule
+
+
+def write_readings(path: Path, columns: dict[str, Any], averages: bool = True, period: int = SECOND // 100) -> None:
+    """Write power gauges of one card as a sampler leaves them."""
+    said = {"domain": "card", "kind": "power", "update_period_ns": period, "quantum": 1, "wraps_at": None, "averages": averages}
+    header = np.frombuffer(json.dumps([{"name": name, **said} for name in columns]).encode(), np.uint8)
+    arrays: dict[str, Any] = {}
+    for n, values in enumerate(columns.values()):
+        made = track(values)
+        arrays |= {f"{n}_times_ns": made.times_ns, f"{n}_values": made.values, f"{n}_valid": made.valid}
+    np.savez(path, header=header, **arrays)
 
 
 def absent_accuracy() -> Iterator[Estimate]:
@@ -145,6 +182,8 @@ CALLS = {
     "contract/bundle.py": {"BundleError": 0},
     "contract/options.py": {"OptionError": 0},
     "record/conduct.py": {"none": 1},
+    "analyze/counter.py": {"nothing": 0},
+    "analyze/gauge.py": {"nothing": 0},
 }
 #: What stands in a sentence for an expression in it.
 SAMPLES = {"name": NAME, "self.name": NAME, "where": "target 'npu': options", "what": "input", "phase.value": "measure"}
@@ -183,9 +222,10 @@ def test_every_sentence_written_in_the_kernel_is_recognised(path: str) -> None:
     assert [texts[0] for texts in found if not any(map(recognised, texts))] == []
 
 
-def test_fixed_sentences_of_findings_are_recognised() -> None:
+@pytest.mark.parametrize("module", ["validity", "power_rules"])
+def test_fixed_sentences_of_findings_are_recognised(module: str) -> None:
     """Those with numbers in them come from the evidence; see ``test_findings``."""
-    for node in ast.walk(ast.parse((KERNEL / "analyze/validity.py").read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse((KERNEL / f"analyze/{module}.py").read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding":
             fixed = [a.value for a in node.args[2:4] if isinstance(a, ast.Constant) and isinstance(a.value, str)]
             assert [text for text in fixed if not recognised(text)] == []

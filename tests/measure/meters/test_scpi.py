@@ -1,0 +1,407 @@
+"""SCPI meters over a real loopback socket.
+
+The instrument is a stand-in that keeps the WT300's rules as far as they are known here (settings are refused while integration
+runs, headers come unless switched off, errors queue). It proves that what is sent makes sense to such an instrument, and that
+nothing it answers becomes a wrong value; not what the real one's firmware does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyvisa_py")
+
+from npubench.contract.runspec import MeterSpec
+from npubench.measure.meters import open_meter, open_meters
+from npubench.measure.meters.profile import load_profile, shipped
+from npubench.measure.meters.scpi import ScpiSensor
+from npubench.measure.meters.sensor import MeterError, MeterSensor
+from npubench.measure.sampler import sample
+
+#: What the stand-in draws between two questions, Wh.
+STEP_WH = 0.001
+
+SILENT, HANG_UP = "<silent>", "<hang up>"
+
+
+class Instrument:
+    """A power meter of the WT300 kind on a loopback socket."""
+
+    def __init__(self, identity: str = "YOKOGAWA,WT310E,C2PL12345,F1.04") -> None:
+        self.identity = identity
+        self.heard: list[str] = []
+        self.errors: list[str] = []
+        self.state = "RES"
+        self.items: dict[str, str] = {}
+        self.settings = {":INP:VOLT:RANG": "600.0E+00", ":INP:CURR:RANG": "20.0E+00", ":COMM:HEAD": "ON"}
+        self.watt_hours = 0.0
+        #: Query → what is answered instead: a text, silence, or the end of the connection.
+        self.instead: dict[str, str] = {}
+        #: Answers are sent in pieces of so many bytes.
+        self.pieces = 1024
+        self.refuses: set[str] = set()
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            self._open.append(connection)
+            threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+    def _talk(self, connection: socket.socket) -> None:
+        waiting = b""
+        while True:
+            try:
+                # Acknowledged at once, a command does not hold back the next one.
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+                got = connection.recv(4096)
+            except OSError:
+                return
+            if not got:
+                return
+            waiting += got
+            while b"\n" in waiting:
+                line, _, waiting = waiting.partition(b"\n")
+                answer = self.take(line.decode().strip())
+                if answer == HANG_UP:
+                    connection.shutdown(socket.SHUT_RDWR)
+                    connection.close()
+                    return
+                if answer is None or answer == SILENT:
+                    continue
+                sent = answer.encode("latin-1") + (b"" if answer.endswith("\n") or "<cut>" in answer else b"\n")
+                sent = sent.replace(b"<cut>", b"")
+                try:
+                    for start in range(0, len(sent), self.pieces):
+                        connection.sendall(sent[start : start + self.pieces])
+                except OSError:
+                    return
+
+    def take(self, command: str) -> str | None:
+        self.heard.append(command)
+        if command in self.instead:
+            return self.instead[command]
+        if command == "*IDN?":
+            return self.identity
+        if command.endswith("?") or "? " in command:
+            return self._answer(command)
+        self._obey(command)
+        return None
+
+    def _answer(self, query: str) -> str:
+        if query == ":STAT:ERR?":
+            return self.errors.pop(0) if self.errors else '0,"No error"'
+        if query == ":INTEG:STAT?":
+            return self._headed(query, self.state)
+        if query.startswith(":NUM:NORM:VAL? "):
+            self.watt_hours += STEP_WH if self.state == "STAR" else 0.0
+            what = self.items.get(query.rpartition(" ")[2], "NONE").split(",")[0]
+            return {"WH": f"{self.watt_hours:.5E}" if self.state == "STAR" else "NAN", "P": "1.23450E+02"}.get(what, "NAN")
+        return self._headed(query, self.settings.get(query[:-1], "0"))
+
+    def _headed(self, query: str, answer: str) -> str:
+        return f"{query[:-1]} {answer}" if self.settings[":COMM:HEAD"] == "ON" else answer
+
+    def _obey(self, command: str) -> None:
+        key, _, value = command.partition(" ")
+        if command in self.refuses:
+            self.errors.append('113,"Undefined header"')
+        elif key == "*CLS":
+            self.errors.clear()
+        elif key == ":INTEG:STAR":
+            self.state = "STAR"
+        elif key == ":INTEG:STOP":
+            if self.state != "STAR":
+                self.errors.append('842,"Attempt made to stop integration, even though integration was interrupted"')
+            self.state = "STOP"
+        elif key == ":INTEG:RES":
+            self.state, self.watt_hours = "RES", 0.0
+        elif self.state == "STAR" and not key.startswith(":COMM"):
+            self.errors.append('813,"Invalid operation during integration"')
+        elif key.startswith(":NUM:NORM:ITEM"):
+            self.items[key.removeprefix(":NUM:NORM:ITEM")] = value
+        elif key.endswith(":RANG"):
+            ranges = (15, 30, 60, 150, 300, 600) if "VOLT" in key else (0.5, 1, 2, 5, 10, 20)
+            self.settings[key] = f"{min((r for r in ranges if r >= float(value)), default=ranges[-1]):.2E}"
+        else:
+            self.settings[key] = value
+
+    def cut(self) -> None:
+        """Lose all connections."""
+        while self._open:
+            gone = self._open.pop()
+            with contextlib.suppress(OSError):
+                gone.shutdown(socket.SHUT_RDWR)
+            gone.close()
+
+    def close(self) -> None:
+        self._server.close()
+        self.cut()
+
+
+@pytest.fixture
+def instrument() -> Iterator[Instrument]:
+    made = Instrument()
+    yield made
+    made.close()
+
+
+def spec(port: int, **settings: Any) -> MeterSpec:
+    known = {"address": f"TCPIP::127.0.0.1::{port}::SOCKET", "profile": "yokogawa-wt300", "timeout_ms": 200}
+    return MeterSpec("wall", "scpi", "wall", known | settings)
+
+
+@pytest.fixture
+def opened(instrument: Instrument, request: pytest.FixtureRequest) -> Iterator[ScpiSensor]:
+    (sensor,) = open_meter(spec(instrument.port, **getattr(request, "param", {})))
+    assert isinstance(sensor, ScpiSensor)
+    yield sensor
+    sensor.close()
+
+
+def test_the_energy_counter_is_set_up_started_and_read(instrument: Instrument, opened: ScpiSensor) -> None:
+    assert (opened.kind, opened.domain, opened.evidence, opened.update_period_ns) == ("energy", "wall", "wall meter", 100_000_000)
+    assert opened.identity.startswith("YOKOGAWA,WT310E")
+    assert opened.ranges == {"voltage_range": 600.0, "current_range": 20.0}
+    assert instrument.settings[":RATE"] == "100MS"
+    assert instrument.items["1"] == "WH,1"
+    assert (first := opened.read()) is not None
+    assert (second := opened.read()) is not None
+    assert second - first == STEP_WH * 3_600_000_000
+    # The last of six digits of some thousandths of a Wh.
+    assert opened.quantum == 36
+    assert 0 < opened.clock_error_ns < 1_000_000_000
+    opened.close()
+    assert instrument.heard[-2:] == [":INTEG:STOP", ":COMM:REM OFF"]
+
+
+@pytest.mark.parametrize(
+    "opened", [{"quantity": "power", "voltage_range": 300, "current_range": 2, "update_period_ms": 500}], indirect=True
+)
+def test_power_with_fixed_ranges_that_are_read_back(instrument: Instrument, opened: ScpiSensor) -> None:
+    assert (opened.kind, opened.read(), opened.averages, opened.update_period_ns) == ("power", 123_450, True, 500_000_000)
+    assert opened.ranges == {"voltage_range": 300.0, "current_range": 2.0}
+    assert instrument.settings[":INP:VOLT:AUTO"] == "OFF"
+
+
+def test_a_meter_left_running_by_somebody_else_is_taken_over(instrument: Instrument) -> None:
+    instrument.state, instrument.watt_hours, instrument.errors = "STAR", 7.0, ["800,old"]
+    with open_meters([spec(instrument.port)]) as (sensor,):
+        assert (value := sensor.read()) is not None
+        assert value < 3_600_000_000
+
+
+#: What is no reading: words of instruments, several numbers for one, garbage, a header that was switched off, and nothing.
+NO_READING = [
+    "NAN",
+    "INF",
+    "-INF",
+    "OF",
+    "9.91E+37",
+    "----O---",
+    "1.0E+00,2.0E+00",
+    "",
+    "\xff\xfe\x00",
+    ":NUM:NORM:VAL 1.0E+00",
+    SILENT,
+]
+
+
+@pytest.mark.parametrize("said", NO_READING)
+def test_what_is_no_number_is_a_reading_without_a_value(instrument: Instrument, opened: ScpiSensor, said: str) -> None:
+    instrument.instead[":NUM:NORM:VAL? 1"] = said
+    assert opened.read() is None
+
+
+def test_an_answer_in_pieces_is_one_answer(instrument: Instrument, opened: ScpiSensor) -> None:
+    instrument.pieces = 1
+    assert opened.read() is not None
+
+
+def test_half_an_answer_is_no_value_and_spoils_no_later_one(
+    instrument: Instrument, opened: ScpiSensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of a late answer must not be taken for the next one: after a failure the line is opened anew."""
+    monkeypatch.setattr("npubench.measure.meters.scpi._RETRY_NS", 0)
+    instrument.instead[":NUM:NORM:VAL? 1"] = "1.2<cut>"
+    assert opened.read() is None
+    del instrument.instead[":NUM:NORM:VAL? 1"]
+    before = instrument.watt_hours
+    assert opened.read() == round((before + STEP_WH) * 1_000_000) * 3600
+    # The counter went on: it was not set up again.
+    assert instrument.heard.count(":INTEG:STAR") == 1
+
+
+def test_a_meter_that_goes_away_is_left_alone_and_found_again(
+    instrument: Instrument, opened: ScpiSensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instrument.instead[":NUM:NORM:VAL? 1"] = HANG_UP
+    assert opened.read() is None
+    asked = len(instrument.heard)
+    assert [opened.read() for _ in range(20)] == [None] * 20
+    assert len(instrument.heard) == asked
+    instrument.instead.clear()
+    monkeypatch.setattr(opened._line, "_retry_ns", 0)
+    assert opened.read() is not None
+
+
+def test_through_the_sampler_a_hang_up_is_a_gap(instrument: Instrument, tmp_path: Path) -> None:
+    stop, end = os.pipe()
+    told, ready = os.pipe()
+    with open_meters([spec(instrument.port)]) as sensors:
+        thread = threading.Thread(target=sample, args=(sensors, tmp_path / "meters.npz", stop, ready))
+        thread.start()
+        os.read(told, 16)
+        before = len(instrument.heard)
+        while len(instrument.heard) < before + 3:
+            pass
+        instrument.close()
+        asked = sensors[0]
+        while not asked._line.resting():  # type: ignore[attr-defined]
+            pass
+        os.close(end)
+        thread.join(10)
+    for descriptor in (stop, told, ready):
+        os.close(descriptor)
+    with np.load(tmp_path / "meters.npz") as stored:
+        valid, values = stored["0_valid"], stored["0_values"]
+        assert valid[:4].all()
+        assert not valid[-1]
+        assert (np.diff(values[valid]) > 0).all()
+
+
+def refused(port: int, **settings: Any) -> str:
+    with pytest.raises(MeterError) as caught:
+        open_meter(spec(port, **settings))
+    return str(caught.value)
+
+
+def test_a_closed_port_a_host_without_name_and_a_wrong_resource_are_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert refused(port).startswith(f"meter.wall: settings.address: TCPIP::127.0.0.1::{port}::SOCKET ")
+    assert "settings.address: 'not a resource' is no VISA resource; one over the network" in refused(1, address="not a resource")
+    assert "no-such-host.invalid is not known" in refused(1, address="TCPIP::no-such-host.invalid::1::SOCKET")
+
+
+def test_an_instrument_that_says_nothing(instrument: Instrument) -> None:
+    instrument.instead["*IDN?"] = SILENT
+    assert "does not answer '*IDN?' within 200 ms" in refused(instrument.port)
+
+
+def test_another_instrument_is_not_touched(instrument: Instrument) -> None:
+    instrument.identity = "ACME,Power supply,1,1"
+    said = refused(instrument.port)
+    assert "says it is 'ACME,Power supply,1,1', which 'yokogawa-wt300' is not for" in said
+    assert instrument.heard == ["*IDN?"]
+
+
+def test_a_refused_command_is_named(instrument: Instrument) -> None:
+    instrument.refuses.add(":RATE 100MS")
+    assert "the instrument refuses ':RATE {rate}': 113" in refused(instrument.port)
+
+
+def test_a_range_the_instrument_does_not_have_is_not_taken_silently(instrument: Instrument) -> None:
+    assert "settings.voltage_range: the instrument took 300 instead of 250" in refused(instrument.port, voltage_range=250)
+
+
+def test_a_counter_that_does_not_start(instrument: Instrument) -> None:
+    instrument.instead[":INTEG:STAT?"] = "ERR"
+    assert "energy counter does not run; it says 'ERR'" in refused(instrument.port)
+
+
+def test_an_instrument_without_a_first_number(instrument: Instrument) -> None:
+    instrument.instead[":NUM:NORM:VAL? 1"] = "NAN"
+    assert "gives no number for 'energy'" in refused(instrument.port)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"profile": "yokogawa-wt310"}, "unknown profile 'yokogawa-wt310'; did you mean 'yokogawa-wt300'?"),
+        ({"profil": "x"}, "meter.wall.settings: unknown key 'profil'; did you mean 'profile'?"),
+        ({"update_period_ms": 123}, "settings.update_period_ms: 123 is not a rate of 'yokogawa-wt300'; it has: 100, 250"),
+        ({"profile": "/nowhere/at-all.toml"}, "settings.profile: /nowhere/at-all.toml cannot be read: No such file"),
+    ],
+)
+def test_wrong_settings_are_named_before_anything_is_sent(settings: dict[str, Any], said: str) -> None:
+    assert said in refused(9, **settings)
+
+
+GENERIC = """
+title = "A meter of the house"
+identity = "ACME"
+read_terminator = "\\r\\n"
+clear = []
+
+[power]
+query = "MEAS:POW{element}?"
+unit = "kW"
+position = 1
+numbers = 2
+quantum = 0.001
+"""
+
+
+def test_a_profile_of_ones_own(tmp_path: Path, instrument: Instrument) -> None:
+    path = tmp_path / "house.toml"
+    path.write_text(GENERIC)
+    instrument.identity = "ACME,House meter\r\n"
+    instrument.instead["MEAS:POW2?"] = "230.0,1.234\r\n"
+    sensors: list[MeterSensor] = list(open_meter(spec(instrument.port, profile=str(path), element=2)))
+    assert [(s.kind, s.read(), s.quantum, s.update_period_ns) for s in sensors] == [("power", 1_234_000, 1000, None)]
+    sensors[0].close()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('unit = "kW"', 'unit = "kw"', "house.toml: power.unit: unknown unit 'kw'; did you mean 'kW'?"),
+        ('unit = "kW"', 'unit = "Wh"', "power.unit: unknown unit 'Wh'"),
+        ("{element}", "{elemnt}", "unknown place 'elemnt'; did you mean 'element'?"),
+        ("title", "titel", "unknown key 'titel'; did you mean 'title'?"),
+        ("[power]", "[pwer]", "unknown key 'pwer'; did you mean 'power'?"),
+        ("position = 1", "position = 2", "power.position is not among the answer's 2 numbers"),
+        ('identity = "ACME"', 'identity = "("', "identity: missing )"),
+        ("[power]", "[power", "house.toml"),
+        ('query = "MEAS:POW{element}?"', "", "key 'query' is missing"),
+        ("clear = []", 'clear = "*CLS"', "'*CLS' is not of type"),
+    ],
+)
+def test_a_wrong_profile_names_file_and_key(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in GENERIC
+    path = tmp_path / "house.toml"
+    path.write_text(GENERIC.replace(old, new))
+    assert said in refused(9, profile=str(path))
+
+
+def test_a_profile_that_reads_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "house.toml"
+    path.write_text('title = "nothing"\n')
+    assert "neither [energy] nor [power]" in refused(9, profile=str(path))
+
+
+def test_shipped_profiles_are_whole() -> None:
+    assert set(shipped()) == {"yokogawa-wt300", "yokogawa-wt500"}
+    for name in shipped():
+        profile = load_profile(name)
+        assert profile.energy is not None
+        assert profile.power is not None
+        assert profile.voltage_range is not None
+        assert profile.current_range is not None
+        assert next(iter(profile.rates)) == "100"
