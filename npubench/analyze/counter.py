@@ -33,6 +33,9 @@ _STALLED_NS = 1_000_000_000
 #: A reading that came late makes the next step look this much steeper, and not more; beyond it a value is garbage.
 _SPIKE = 10.0
 
+#: A counter's power is told over no less, ns: on a busy machine a reading may be held up by milliseconds.
+_PEAK_NS = 100_000_000
+
 #: How many times the delay of a reading a span must last whose power is told.
 _TIMELY = 20
 
@@ -121,7 +124,8 @@ def _steps(values: Integers, wraps_at: int | None) -> tuple[Integers, np.ndarray
 
 def _peak(at: Integers, counted_uj: Floats, lost: NDArray[np.bool_], late: int) -> float:
     """Return the highest power, W, over spans so long that a reading which comes late is a twentieth of them at most."""
-    every = max(1, -(-_TIMELY * late // max(1, int(np.median(np.diff(at))))))
+    span = max(_TIMELY * late, _PEAK_NS)
+    every = max(1, -(-span // max(1, int(np.median(np.diff(at))))))
     every = min(every, at.size - 1)
     joules = (counted_uj[every:] - counted_uj[:-every]) * 1e-6
     seconds = (at[every:] - at[:-every]) * 1e-9

@@ -42,6 +42,9 @@ _BESIDE = 3
 #: 95 % of a normal distribution lie within so many standard deviations.
 _Z95 = 1.96
 
+#: The part of the scatter by which readings that are not drawn at random may be off.
+_NOT_DRAWN = 0.1
+
 #: A gauge whose moves turn back at least this often wavers, and does not settle.
 _TURNS = 0.2
 
@@ -155,7 +158,9 @@ def _sampling(track: Track, low: int, high: int, period: int, spacing: int) -> f
         return 0.0
     # From neighbours, so that a trend counts as what it is and not as scatter.
     scatter = float(np.sqrt(np.mean(np.diff(updates) ** 2) / 2.0))
-    return _Z95 * scatter / float(np.sqrt(updates.size))
+    error = _Z95 * scatter / float(np.sqrt(updates.size))
+    # Read more seldom than it changes, its values are no random draw: readings come when the machine lets them.
+    return error + _NOT_DRAWN * scatter if spacing > period else error
 
 
 def _stall(track: Track, moves: Integers, low: int, high: int) -> str:

@@ -189,7 +189,7 @@ class Energy(Part):
     watts: Estimate
     """Mean power over the window."""
     peak_watts: Estimate
-    """The highest power over one update period of the sensor."""
+    """The highest power over one update period of the sensor; by a counter, over 0.1 s at least."""
     idle_watts: Estimate
     """Mean power over the idle baseline."""
     above_idle_joules: Estimate

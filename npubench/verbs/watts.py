@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -37,18 +38,17 @@ _POLICY = {
 
 
 def print_energy(page: ComparisonPage) -> None:
-    """Print one table a scenario, a line a subject, domain and kind of evidence; or what would have to be connected."""
+    """Print one table a scenario and workload, a line a subject, domain and evidence; or what would have to be connected."""
     if not any(cell.lines for row in page.energy for cell in row.cells):
         if page.energy:
             out.print(f"[dim]{escape(CONNECT)}[/]", soft_wrap=True)
         return
     labels = {subject.key: subject.label for subject in page.subjects}
     notes: list[str] = []
-    for scenario in dict.fromkeys(row.scenario for row in page.energy):
-        table = _table(f"{scenario}: power and samples/J")
-        for row in page.energy:
-            for cell in row.cells if row.scenario == scenario else ():
-                _add(table, f"{row.workload}\n{labels[cell.subject]}", cell.lines, _reason(cell), notes)
+    for row in page.energy:
+        table = _table(f"{row.scenario}, {row.workload}: power and samples/J")
+        for cell in row.cells:
+            _add(table, labels[cell.subject], cell.lines, _reason(cell), notes)
         out.print(table)
     _print_notes(notes)
     declared = {
@@ -67,32 +67,34 @@ def print_pair_energy(pairs: Pairs) -> None:
         out.print(f"[dim]{escape(CONNECT)}[/]", soft_wrap=True)
         return
     notes: list[str] = []
-    for scenario in dict.fromkeys(one.cell[1] for one in pairs.pairs):
-        table = _table(f"{scenario}: power and samples/J, A ÷ B")
-        for one in pairs.pairs:
-            if one.cell[1] == scenario:
-                name = " · ".join((one.cell[0], *one.cell[2:]))
-                _add(table, f"{name}\nA", one.energy_a, "no meter", notes)
-                _add(table, f"{name}\nB", one.energy_b, "no meter", notes)
+    for one in pairs.pairs:
+        name = " · ".join((one.cell[0], *one.cell[2:]))
+        table = _table(f"{one.cell[1]}, {escape(name)}: power and samples/J, A ÷ B")
+        _add(table, "A", one.energy_a, "no meter", notes)
+        _add(table, "B", one.energy_b, "no meter", notes)
         out.print(table)
     _print_notes(notes)
 
 
 def _table(title: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in ("of", "domain · evidence", "mean W", "peak W", "idle W", "samples/J", "ratio"):
-        table.add_column(column, justify="left" if column in ("of", "domain · evidence") else "right", overflow="fold")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("of, by domain · evidence", overflow="fold")
+    for column in ("mean W", "peak W", "idle W", "samples/J"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("ratio", overflow="fold")
     return table
 
 
 def _add(table: Table, name: str, lines: Sequence[EnergyLine], reason: str, notes: list[str]) -> None:
     if not lines:
-        table.add_row(escape(name), reason, *["—"] * 5)
+        table.add_row(f"{escape(name)}\n  {reason}", *["—"] * 5)
     for line in lines:
-        where = f"{line.domain} · {line.evidence}" + (" · SIMULATED" if line.simulated else "")
+        of = escape(name) + (" · SIMULATED" if line.simulated else "")
         figures = (line.watts, line.peak_watts, line.idle_watts, line.samples_per_joule)
         table.add_row(
-            escape(name), escape(where), *(_figure(figure, notes) for figure in figures), _ratio(line.ratio, line.policy)
+            f"{of}\n  {escape(line.domain)} · {escape(line.evidence)}",
+            *(_figure(figure, notes) for figure in figures),
+            _ratio(line.ratio, line.policy, notes),
         )
 
 
@@ -103,11 +105,11 @@ def _figure(estimate: Estimate, notes: list[str]) -> str:
     return figure_text(estimate.value, "").strip()
 
 
-def _ratio(ratio: Ratio | None, policy: str) -> str:
+def _ratio(ratio: Ratio | None, policy: str, notes: list[str]) -> str:
     if ratio is None:
         return ""
     if ratio.value is None or ratio.low is None or ratio.high is None:
-        return REASONS.get(ratio.reason, f"not comparable: {ratio.reason}")
+        return f"— ({_note(REASONS.get(ratio.reason, f'not comparable: {ratio.reason}'), notes)})"
     return f"×{ratio.value:.2f} [{ratio.low:.2f} … {ratio.high:.2f}] {_POLICY.get(policy, '')}"
 
 
