@@ -217,6 +217,7 @@ def build_record(
             "metrics": metrics if metrics is not None else {headline.metric: absent(headline.unit, reason or "nothing measured")},
             "findings": (),
             "energy": (),
+            "ranging": (),
             "provenance": Provenance(
                 harness="0.1.0",
                 contract=1,

@@ -125,6 +125,7 @@ def build_record(
         metrics=judged.metrics,
         findings=judged.findings,
         energy=judged.energy,
+        ranging=(),  # no ranging run is carried out yet
         provenance=Provenance(
             harness=npubench.__version__,
             contract=CONTRACT_VERSION,

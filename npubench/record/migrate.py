@@ -27,7 +27,7 @@ def _with_energy_in_full(data: dict[str, Any]) -> dict[str, Any]:
         }
         for old in data.get("energy", ())
     ]
-    return {**data, "schema_version": 2, "energy": energy}
+    return {**data, "schema_version": 2, "energy": energy, "ranging": ()}
 
 
 #: Version → the function that makes the next version of it.

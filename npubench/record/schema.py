@@ -268,7 +268,7 @@ class Record(Part):
     """Doubts about the run."""
     energy: tuple[Energy, ...]
     """Energy by sensor; empty where nothing was measured."""
-    ranging: tuple[Ranging, ...] = ()
+    ranging: tuple[Ranging, ...]
     """What meters saw in the ranging run of an official measurement; empty where none was made."""
     provenance: Provenance
     """How the record came about."""

@@ -32,11 +32,13 @@ from npubench.report.words import figure_text
 from npubench.testing import null
 from npubench.testing.laws import PRESETS, busy_ns, energy_uj
 from npubench.verbs.console import Steps, data, out
+from npubench.verbs.sampler_cost import sampler_cost
 
 #: Design §12: what the harness may add, and the rate at which its server scenario must still be valid.
 SERVER_RATE = 20_000.0
 SERVER_BOUND_NS = 10_000_000
 SIMULATED_DEVICE = "sim:plain"
+_NULL = TargetSpec(name="null", backend="null", device=null.DEVICE, entry=null.ENTRY)
 
 
 def calibrate_system(store: Path, seconds: float, as_json: bool) -> int:
@@ -48,7 +50,7 @@ def calibrate_system(store: Path, seconds: float, as_json: bool) -> int:
     """
     holder = Store(store)
     with holder.writing():
-        steps = Steps(len(Scenario) + 1, "calibrating")
+        steps = Steps(len(Scenario) + 2, "calibrating")
         with steps.shown(), tempfile.TemporaryDirectory(prefix="npubench-calibrate-") as scratch:
             bundle = prepare("probe", npubench_cache())
             floor = {}
@@ -56,6 +58,11 @@ def calibrate_system(store: Path, seconds: float, as_json: bool) -> int:
                 steps.now(f"null call, {scenario.value}")
                 floor[scenario.value] = _null_window(scenario, bundle, seconds, Path(scratch) / scenario.value)
                 steps.step(f"null call, {scenario.value}")
+            steps.now("null call, with a sampler and without")
+            plain = window_spec(_NULL, Scenario.SINGLE_STREAM, bundle, seconds)
+            (Path(scratch) / "sampler").mkdir()
+            sampler = sampler_cost(plain, _window, Path(scratch) / "sampler")
+            steps.step("null call, with a sampler and without")
             steps.now("simulated device against its truth")
             errors, missing = _truth_window(bundle, seconds, Path(scratch) / "truth")
             steps.step("simulated device against its truth")
@@ -67,6 +74,7 @@ def calibrate_system(store: Path, seconds: float, as_json: bool) -> int:
             "system": machine._asdict(),
             "window_s": seconds,
             "floor": floor,
+            "sampler": sampler,
             "errors": [{**asdict(error), "relative": error.relative, "within": error.within} for error in errors],
             "missing": missing,
         }
@@ -75,14 +83,15 @@ def calibrate_system(store: Path, seconds: float, as_json: bool) -> int:
         data(json.dumps(content, indent=1, ensure_ascii=False))
         return 0
     _print(floor, errors, missing)
+    added = sampler["p50_with_ns"] - sampler["p50_without_ns"]
+    out.print(f"a sampler beside it: ×{sampler['ratio']:.3f} of the null call's p50 ({added / 1e3:+.2f} µs)")
     data(str(path.resolve()))
     return 0
 
 
 def _null_window(scenario: Scenario, bundle: Bundle, seconds: float, folder: Path) -> dict[str, float]:
     """Measure the null device in one scenario by LoadGen's own clock, which sees all that the harness adds."""
-    target = TargetSpec(name="null", backend="null", device=null.DEVICE, entry=null.ENTRY)
-    trace = _window(window_spec(target, scenario, bundle, seconds), folder)
+    trace = _window(window_spec(_NULL, scenario, bundle, seconds), folder)
     account = trace.details["loadgen"]
     figures = {"samples_per_s": trace.samples / trace.window_ns * 1e9}
     if scenario is not Scenario.OFFLINE:
