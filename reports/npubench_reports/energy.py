@@ -91,6 +91,8 @@ class CoursePlot:
     look: charts.Look
     times: str
     panel: power_charts.CoursePanel
+    columns: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,15 +336,35 @@ def _course(
         phases=", ".join(phases.values()),
         held=", ".join(held) or messages("energy.not-held"),
     )
+    latencies = given.latency.values if given.latency is not None else (None,) * len(given.power.values)
+    over = messages.name("over-time", given.latency.name) if given.latency is not None else ""
     return CoursePlot(
         anchor=anchor,
         title=f"{title} — {subject.label}",
         remark=where,
         description=description,
         look=appearance[subject.key],
-        times=messages.name("over-time", given.latency.name) if given.latency is not None else "",
+        times=over,
         panel=power_charts.course(given, watts, times, units, phases, messages.locale),
+        columns=(
+            messages("energy.time-axis"),
+            f"{messages.name('over-time', 'power')} ({units[0]})",
+            *([f"{over} ({units[1]})"] if over else []),
+        ),
+        lines=tuple(
+            (
+                numbers.number(round(given.power.start_s + n * given.power.step_s, 3), messages.locale),
+                _plain(power, watts, messages),
+                *([_plain(latency, times, messages)] if over else []),
+            )
+            for n, (power, latency) in enumerate(zip(given.power.values, latencies, strict=False))
+        ),
     )
+
+
+def _plain(value: float | None, scale: numbers.Scale, messages: Messages) -> str:
+    """Return a plotted value in the plot's own unit; a hole is a dash."""
+    return "—" if value is None else numbers.number(value / scale.factor, messages.locale)
 
 
 def _rooflines(page: ComparisonPage, scenario: str, titles: Mapping[str, Title], messages: Messages) -> tuple[RooflineView, ...]:

@@ -188,6 +188,17 @@ def test_the_course_shows_phases_holes_and_throttling(page: ComparisonPage) -> N
     assert "Red marks where" in text_of(found)
 
 
+def test_the_course_has_its_figures_as_a_table_in_which_a_hole_is_a_dash(page: ComparisonPage) -> None:
+    captions = [table for table in section(page).iter("table") if (table.get("class") or "") == "dense"]
+    rows = [[text_of(cell).strip() for cell in row] for table in captions for row in table.iter("tr")]
+    heads, lines = rows[0], rows[1:]
+    assert len(heads) == 3
+    assert len(lines) == 240
+    assert lines[0] == ["-10", "40", "—"]
+    assert lines[15][1] == "—"
+    assert lines[40] == ["2", "41", "2"]
+
+
 def test_more_than_the_peak_is_shown_with_its_doubt(page: ComparisonPage) -> None:
     text = text_of(section(page))
     assert "1,280%" in text
