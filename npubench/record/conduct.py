@@ -223,13 +223,11 @@ def _verdict(
 def _accounts(folder: Path, trace: Trace, observed: Mapping[str, Any], baseline_ns: int) -> tuple[EnergyAccount, ...]:
     """Account for energy over the measured window and the phases before it."""
     spans = {p["phase"]: (int(p["start_ns"]), int(p["end_ns"])) for p in observed["phases"]}
-    baseline = spans.get(Phase.BASELINE.value) if baseline_ns else None
     return account_energy(
         [folder / READINGS, folder / METERS],
         (trace.start_ns, trace.end_ns),
         trace.samples,
-        # The phase begins with waiting for the sampler; its end is the idle baseline.
-        idle=(baseline[1] - baseline_ns, baseline[1]) if baseline else None,
+        idle=spans.get(Phase.BASELINE.value) if baseline_ns else None,
         accuracy=spans.get(Phase.ACCURACY.value),
         warm_up=spans.get(Phase.WARM_UP.value),
     )
