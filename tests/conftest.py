@@ -192,6 +192,8 @@ def build_record(
                 environment={},
                 simulated=simulated,
                 declared={},
+                stable={},
+                volatile={},
             ),
             "bundle": BundleReference(
                 workload=spec.workload,
@@ -218,6 +220,9 @@ def build_record(
             "findings": (),
             "energy": (),
             "ranging": (),
+            "audits": (),
+            "client": None,
+            "stability": None,
             "provenance": Provenance(
                 harness="0.1.0",
                 contract=1,

@@ -72,7 +72,7 @@ class Outcome:
     phase: str
     exit_code: int | None
     wall_ns: int
-    phases: dict[str, int] = field(default_factory=dict)
+    phases: Mapping[str, int] = field(default_factory=dict)
     log_tail: str = ""
 
 

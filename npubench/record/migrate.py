@@ -30,8 +30,16 @@ def _with_energy_in_full(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "schema_version": 2, "energy": energy, "ranging": ()}
 
 
+def _with_audits(data: dict[str, Any]) -> dict[str, Any]:
+    """2 → 3: nothing was audited, and what was not captured then cannot be captured afterwards."""
+    system = data.get("system")
+    if isinstance(system, dict):
+        system = {**system, "stable": {}, "volatile": {}}
+    return {**data, "schema_version": 3, "system": system, "audits": (), "client": None, "stability": None}
+
+
 #: Version → the function that makes the next version of it.
-STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with_energy_in_full}
+STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with_energy_in_full, 2: _with_audits}
 
 
 def migrate(data: dict[str, Any]) -> dict[str, Any]:

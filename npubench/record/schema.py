@@ -4,6 +4,7 @@ Format history
 --------------
 1  first version
 2  energy: interval, mean and peak power, energy a sample, energy above idle, energy of other phases, coverage, clock offset
+3  audits, client health, stability; the system's captured facts, stable and volatile apart
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
 
+from npubench.analyze.audits.verdict import Audit
+from npubench.analyze.client import Client
 from npubench.analyze.estimate import Estimate
 from npubench.analyze.finding import Finding
 from npubench.analyze.ranging import Ranging
+from npubench.analyze.stability import Stability
 from npubench.contract.runspec import RunSpec, from_plain, to_plain
 
 #: The version of ``record.json`` this code writes.
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 
 Status = Literal["ok", "invalid", "failed", "skipped"]
 
@@ -81,6 +85,10 @@ class System(Part):
     """True where the device is no hardware; such a run is never ranked."""
     declared: Mapping[str, str]
     """What the operator declares in the host file: serial numbers, cooling, power supply."""
+    stable: Mapping[str, str]
+    """Captured facts that change only when somebody changes the machine, by id: memory, PCIe link, NUMA, microcode, driver."""
+    volatile: Mapping[str, str]
+    """Captured facts that change by themselves, by id: clocks, temperatures, load, free memory."""
 
 
 class BundleReference(Part):
@@ -244,7 +252,7 @@ class Provenance(Part):
 class Record(Part):
     """The immutable account of one run. The order of the fields is part of the format."""
 
-    schema_version: Literal[2]
+    schema_version: Literal[3]
     """The version of this format."""
     run_id: str
     """The run's folder name in the store."""
@@ -270,6 +278,12 @@ class Record(Part):
     """Energy by sensor; empty where nothing was measured."""
     ranging: tuple[Ranging, ...]
     """What meters saw in the ranging run of an official measurement; empty where none was made."""
+    audits: tuple[Audit, ...]
+    """What the audits found; empty where none was asked for."""
+    client: Client | None
+    """The harness's own health in the window; null where the run has none."""
+    stability: Stability | None
+    """How still the run held; null where it has no window."""
     provenance: Provenance
     """How the record came about."""
     exclusions: tuple[str, ...]

@@ -71,7 +71,7 @@ def calibrate_system(store: Path, seconds: float, as_json: bool) -> int:
             "schema_version": 1,
             "harness": npubench.__version__,
             "made_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "system": machine._asdict(),
+            "system": asdict(machine),
             "window_s": seconds,
             "floor": floor,
             "sampler": sampler,

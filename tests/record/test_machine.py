@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 
 import pytest
 
@@ -19,7 +20,7 @@ def test_it_is_the_same_every_time() -> None:
 
 
 def test_nothing_is_empty() -> None:
-    described = describe_machine()._asdict()
+    described = asdict(describe_machine())
     assert [name for name, value in described.items() if value == ""] == []
     assert described["logical_cores"] >= 1
     assert described["memory_bytes"] > 0

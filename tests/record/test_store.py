@@ -208,7 +208,7 @@ DAMAGED: list[tuple[str, Callable[[str], str], str]] = [
     ("binary", lambda text: "\x00\x01", "truncated or damaged"),
     ("list", lambda text: "[]", "not a record: key 'schema_version' is missing"),
     ("other", lambda text: '{"a": 1}', "not a record: key 'schema_version' is missing"),
-    ("newer", changed(schema_version=99), "schema_version is 99, this npubench reads up to 2; install a newer npubench"),
+    ("newer", changed(schema_version=99), "schema_version is 99, this npubench reads up to 3; install a newer npubench"),
     ("older", changed(schema_version=0), "schema_version"),
     ("version", changed(schema_version="1"), "not a record: key 'schema_version' is missing"),
     ("unknown", changed(colour="red"), "colour"),

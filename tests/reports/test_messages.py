@@ -29,7 +29,7 @@ from npubench.measure import binding, worker
 from npubench.plan import hardware, usermodel
 from npubench.plan.grades import GRADES
 from npubench.plan.suite import Precision
-from npubench.record.conduct import EXCLUSIONS
+from npubench.record.account import EXCLUSIONS
 from npubench.record.schema import BundleReference, Status
 from npubench.report import comparison, course, differences, efficiency, ratio
 from npubench.report.page import Policy, Verdict

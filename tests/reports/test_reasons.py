@@ -29,7 +29,7 @@ from npubench.analyze.readings import account_energy
 from npubench.contract.runspec import Phase, Scenario
 from npubench.measure.runner import _Watch, run_worker
 from npubench.plan.workload import GateRule
-from npubench.record.conduct import _verdict
+from npubench.record.account import _verdict
 from npubench.report import comparison, ratio
 from npubench_reports import reasons
 from npubench_reports.messages import load
@@ -157,9 +157,9 @@ def test_how_a_worker_ends_is_recognised(tmp_path: Path) -> None:
     reasons_of = list(endings())
     outcome = _started(spec, tmp_path)
     reasons_of.append(outcome.reason)
-    finished: Any = SimpleNamespace(kind="finished")
+    finished: Any = SimpleNamespace(outcome=SimpleNamespace(kind="finished"), machine=None)
     nothing: Any = None
-    reasons_of.append(_verdict(tmp_path, spec, nothing, nothing, nothing, finished, {}, None)[1] or "")
+    reasons_of.append(_verdict(tmp_path, spec, nothing, nothing, finished, {})[1] or "")
     assert [text for text in reasons_of if not recognised(text)] == []
     metrics = no_metrics(reasons_of[0], Scenario.SERVER)
     assert all(recognised(estimate.reason or "") for estimate in metrics.values())
@@ -181,7 +181,7 @@ CALLS = {
     "measure/process.py": {"append": 0},
     "contract/bundle.py": {"BundleError": 0},
     "contract/options.py": {"OptionError": 0},
-    "record/conduct.py": {"none": 1},
+    "record/account.py": {"none": 1},
     "analyze/counter.py": {"nothing": 0},
     "analyze/gauge.py": {"nothing": 0},
 }

@@ -1,0 +1,243 @@
+"""Make the record of a run from what stands in its folder. Pure: the same folder gives the same record, here or years later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npubench.analyze.courses import read_courses
+from npubench.analyze.estimate import Estimate
+from npubench.analyze.finding import Finding, by_gravity
+from npubench.analyze.metrics import compute_metrics, find_drift, no_metrics
+from npubench.analyze.outputs import Score, compare_checked, score_outputs
+from npubench.analyze.power_rules import PowerFacts, judge_power
+from npubench.analyze.readings import EnergyAccount, account_energy
+from npubench.analyze.validity import Facts, judge
+from npubench.contract.backend import CONTRACT_VERSION
+from npubench.contract.bundle import Bundle
+from npubench.contract.runspec import Phase, RunSpec, from_plain
+from npubench.measure.sampler import METERS, READINGS
+from npubench.measure.trace import Trace, read_arrays, read_trace
+from npubench.record.machine import device_rows
+from npubench.record.schema import (
+    SCHEMA_VERSION,
+    ArtefactReference,
+    BundleReference,
+    Energy,
+    PhaseTime,
+    Provenance,
+    Record,
+    SearchStep,
+    Status,
+    System,
+)
+from npubench.record.store import file_digests
+from npubench.record.supervised import Supervised, read_supervised
+
+#: What no figure counts, beside what the worker adds.
+EXCLUSIONS = ("model-load", "compile")
+
+
+def build_record(folder: Path, bundle: Bundle, score: Score) -> Record:
+    """Make the record of a run.
+
+    Args:
+        folder: The run's: ``spec.json``, ``supervisor.json`` and what worker and samplers left.
+        bundle: Its workload; of its files, labels and reference outputs are read.
+        score: The workload's metric.
+
+    Raises:
+        ValueError, TypeError, LookupError, ArithmeticError, AttributeError: What the worker left is damaged.
+        OSError: ``spec.json`` or ``supervisor.json`` cannot be read.
+    """
+    spec: RunSpec = from_plain(RunSpec, json.loads((folder / "spec.json").read_text(encoding="utf-8")), "spec")
+    supervised = read_supervised(folder)
+    observed = _observed(folder) if supervised.heeded else {}
+    judged = _verdict(folder, spec, bundle, score, supervised, observed)
+    artefact = observed.get("artefact") or None
+    return Record(
+        schema_version=SCHEMA_VERSION,
+        run_id=spec.run_id,
+        status=judged.status,
+        reason=judged.reason,
+        spec=spec,
+        system=_system(supervised, observed),
+        bundle=_bundle_reference(bundle, spec),
+        artefact=None
+        if artefact is None
+        else ArtefactReference(**{k: v for k, v in artefact.items() if k not in ("host_allowed",)}),
+        phases=tuple(
+            PhaseTime(**phase, steps=_steps(observed) if phase["phase"] == Phase.SEARCH.value else ())
+            for phase in observed.get("phases", ())
+        ),
+        metrics=judged.metrics,
+        findings=judged.findings,
+        energy=judged.energy,
+        ranging=(),  # no ranging run is carried out yet
+        audits=(),
+        client=None,
+        stability=None,
+        provenance=Provenance(
+            harness=supervised.harness,
+            contract=CONTRACT_VERSION,
+            plugin=observed.get("plugin", {"backend": spec.target.backend, "entry": spec.target.entry}),
+            loadgen=observed.get("loadgen", ""),
+            started_at=supervised.started_at,
+            interpreter=supervised.interpreter,
+            settings=observed.get("settings", {}),
+            calibration=supervised.calibration,
+            files=file_digests(folder),
+            worker_exit=supervised.outcome.exit_code,
+            log_tail="" if judged.status in ("ok", "invalid") else supervised.outcome.log_tail,
+        ),
+        exclusions=tuple(sorted({*EXCLUSIONS, *observed.get("exclusions", ())})),
+    )
+
+
+class _Judged(NamedTuple):
+    """What came of a run: the part of its record that is decided and not only described."""
+
+    status: Status
+    reason: str | None
+    metrics: Mapping[str, Estimate]
+    findings: tuple[Finding, ...] = ()
+    energy: tuple[Energy, ...] = ()
+
+
+def _verdict(
+    folder: Path,
+    spec: RunSpec,
+    bundle: Bundle,
+    score: Score,
+    supervised: Supervised,
+    observed: Mapping[str, Any],
+) -> _Judged:
+    """Decide what came of a run from what it left; a run without a number has its reason in the headline's place."""
+    scenario, outcome, machine = spec.load.scenario, supervised.outcome, supervised.machine
+
+    def none(status: Status, reason: str) -> _Judged:
+        return _Judged(status, reason, no_metrics(reason, scenario))
+
+    if outcome.kind == "skipped":
+        return none("skipped", outcome.reason)
+    if outcome.kind != "finished":
+        return none("failed", outcome.reason)
+    try:
+        trace = read_trace(folder / "trace.npz")
+        kept = _arrays(folder / "accuracy.npz", len(bundle.outputs))
+        stored = read_arrays(folder / "checked.npz")
+        sample = stored["sample"]
+        timed = [stored[str(n)] for n in range(len(bundle.outputs))] if len(sample) else []
+    except (OSError, ValueError, KeyError) as error:
+        return none("failed", f"the worker left a damaged trace: {error}")
+    if not trace.samples:
+        return none("failed", "no sample completed in the window")
+    canary = compare_checked(sample, timed, kept, bundle.keep)
+    if canary.garbage:
+        name = f"{spec.target.backend}:{spec.target.device} on {spec.workload}"
+        return none(
+            "failed",
+            f"{name}: outputs under load differ from the accuracy phase's for the same samples: relative distance "
+            f"{canary.worst:.3g}, allowed {canary.tolerance:g}, over {canary.checked} checked samples",
+        )
+    metrics = compute_metrics(trace, scenario)
+    names = [output.name for output in bundle.outputs]
+    metrics["accuracy"] = score_outputs(bundle.gate, names, kept, bundle.load_labels(), bundle.load_reference(), score)
+    findings = judge(
+        Facts(
+            spec=spec,
+            bundle=bundle,
+            trace=trace,
+            metrics=metrics,
+            observed=observed,
+            drift=find_drift(trace, scenario),
+            supervised_ns=outcome.phases.get(Phase.AUDIT.value, 0) - outcome.phases.get(Phase.MEASURE.value, 0),
+            governor=machine.governor,
+            virtualisation=machine.virtualisation,
+            calibrated=supervised.calibration is not None,
+        )
+    )
+    accounts = _accounts(folder, trace, observed, spec.baseline_ns)
+    courses = read_courses([folder / READINGS, folder / METERS])
+    findings = by_gravity((*findings, *judge_power(PowerFacts(spec.grade, accounts, courses, trace))))
+    grave = [finding for finding in findings if finding.severity == "invalid"]
+    simulated = bool(observed["device"].get("simulated"))
+    energy = tuple(Energy(**asdict(account), simulated=simulated) for account in accounts)
+    if grave:
+        reason = f"{grave[0].rule}: {grave[0].observed}; required: {grave[0].required}"
+        return _Judged("invalid", reason, metrics, findings, energy)
+    return _Judged("ok", None, metrics, findings, energy)
+
+
+def _accounts(folder: Path, trace: Trace, observed: Mapping[str, Any], baseline_ns: int) -> tuple[EnergyAccount, ...]:
+    """Account for energy over the measured window and the phases before it."""
+    spans = {p["phase"]: (int(p["start_ns"]), int(p["end_ns"])) for p in observed["phases"]}
+    return account_energy(
+        [folder / READINGS, folder / METERS],
+        (trace.start_ns, trace.end_ns),
+        trace.samples,
+        idle=spans.get(Phase.BASELINE.value) if baseline_ns else None,
+        accuracy=spans.get(Phase.ACCURACY.value),
+        warm_up=spans.get(Phase.WARM_UP.value),
+    )
+
+
+def _system(supervised: Supervised, observed: Mapping[str, Any]) -> System:
+    return System(
+        **asdict(supervised.machine),
+        device=device_rows(observed.get("device", {})),
+        versions=observed.get("versions", {}),
+        packages=observed.get("packages", {}),
+        python=observed.get("python", ""),
+        environment=observed.get("environment", {}),
+        simulated=bool(observed.get("device", {}).get("simulated", False)),
+        declared=supervised.declared,
+        stable={},
+        volatile={},
+    )
+
+
+def _bundle_reference(bundle: Bundle, spec: RunSpec) -> BundleReference:
+    gate = bundle.gate
+    return BundleReference(
+        workload=bundle.workload,
+        version=bundle.version,
+        digest=bundle.digest,
+        work_digest=bundle.work_digest,
+        model_digest=bundle.model(spec.precision).digest,
+        title=bundle.title,
+        task=bundle.task,
+        licence=bundle.licence,
+        samples=bundle.samples,
+        operations=bundle.operations,
+        metric=gate.metric,
+        metric_unit=gate.unit,
+        higher_is_better=gate.higher_is_better,
+        reference=gate.reference,
+        required=gate.required,
+        rule=gate.rule,
+        claim="accuracy" if gate.claim == "accuracy" else "fidelity",
+    )
+
+
+def _steps(observed: Mapping[str, Any]) -> tuple[SearchStep, ...]:
+    return tuple(SearchStep(**step) for step in observed.get("steps", ()))
+
+
+def _observed(folder: Path) -> Mapping[str, Any]:
+    """Return what the worker wrote down; empty where it did not get that far."""
+    try:
+        data = json.loads((folder / "worker.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _arrays(path: Path, count: int) -> list[np.ndarray[Any, Any]]:
+    stored = read_arrays(path)
+    return [stored[str(n)] for n in range(count)]
