@@ -54,6 +54,14 @@ overhead: install  ## Measure what the harness costs, side by side with bare loo
 energy-table: install  ## Make docs/energy-accuracy.md again: reported energy against made-up truths
 	@$(BIN)/npubench calibrate --energy --out docs/energy-accuracy.md
 
+.PHONY: statistics-table
+statistics-table: install  ## Make docs/statistics.md again: percentiles, intervals and rules against made-up runs
+	@$(BIN)/npubench calibrate --statistics --out docs/statistics.md
+
+.PHONY: audits-table
+audits-table: install  ## Make docs/audits.md again: audits against dishonest and honest plug-ins (half an hour)
+	@$(BIN)/npubench calibrate --audits --out docs/audits.md
+
 .PHONY: clean
 clean:  ## Remove .venv and caches of tools; records and bundles stay
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -111,7 +111,7 @@ def test_the_import_rule_sees_imports() -> None:
 
 def test_every_folder_of_the_kernel_is_a_station() -> None:
     folders = {path.name for path in KERNEL.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders == {*STATIONS, "testing"} - {"cli"}
+    assert folders == {*STATIONS, "testing"}
 
 
 def test_the_contract_imports_the_standard_library_and_numpy_alone() -> None:

@@ -72,6 +72,8 @@ class Integral:
         coverage: The part of the window that readings cover, 0…1.
         readings: How many readings with a value lie in the window.
         update_period_ns: The sensor's own, or the one seen in the readings; None where neither is known.
+        standing: The part of the energy by which it stays uncertain however long the window is; ``0.0`` = none of it.
+        undersampled: Whether most of that is a gauge's that was read more seldom than it changes, and not its step.
     """
 
     joules: Estimate
@@ -79,6 +81,8 @@ class Integral:
     coverage: float
     readings: int
     update_period_ns: int | None
+    standing: float = 0.0
+    undersampled: bool = False
 
     @property
     def uncertainty(self) -> float | None:
@@ -104,6 +108,8 @@ class Covered:
         spread_watts: Highest less lowest power in the window, W.
         peak_watts: The highest power over one update period, W.
         error_joules: What the sensor's step, period, sampling and clock can be wrong by, J.
+        step_joules: The part of it that grows with the window because of the sensor's step, J.
+        seldom_joules: The part of it that grows with the window because a gauge was read too seldom, J.
     """
 
     joules: float
@@ -116,6 +122,8 @@ class Covered:
     spread_watts: float
     peak_watts: float
     error_joules: float
+    step_joules: float = 0.0
+    seldom_joules: float = 0.0
 
 
 def complete(found: Covered, readings: int, period_ns: int | None) -> Integral:
@@ -137,6 +145,8 @@ def complete(found: Covered, readings: int, period_ns: int | None) -> Integral:
         coverage=coverage,
         readings=readings,
         update_period_ns=period_ns,
+        standing=(found.step_joules + found.seldom_joules) / joules if joules > 0 else 0.0,
+        undersampled=found.seldom_joules > found.step_joules,
     )
 
 

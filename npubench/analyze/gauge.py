@@ -91,6 +91,8 @@ def gauge_joules(track: Track, start_ns: int, end_ns: int, least: int = MIN_PERI
         return nothing(why, readings, period)
     widths = (right - left)[known] * 1e-9
     shown = np.append(first, last[-1])
+    by_step = step_of(track) * 1e-3 / 2.0
+    scattered, seldom = _sampling(track, low, high, period, spacing)
     near = _beside(left[known], first, low, period), _beside(right[known], last, high, period)
     # Shown times are moved back by the lag: what lacks at the start is shorter by it, what lacks at the end longer.
     edges = (max(0, int(left[known][0]) - lag - start_ns) * 1e-9, (end_ns - int(right[known][-1]) + lag) * 1e-9)
@@ -105,9 +107,10 @@ def gauge_joules(track: Track, start_ns: int, end_ns: int, least: int = MIN_PERI
         edge_spread_watts=(float(np.ptp(near[0])), float(np.ptp(near[1]))),
         spread_watts=float(np.ptp(shown)),
         peak_watts=float(shown.max()),
-        error_joules=step_of(track) * 1e-3 / 2.0 * total
-        + (lag_error + spacing) * 1e-9 * abs(float(near[0].mean() - near[1].mean()))
-        + _sampling(track, low, high, period, spacing) * total,
+        error_joules=(by_step + scattered + seldom) * total
+        + (lag_error + spacing) * 1e-9 * abs(float(near[0].mean() - near[1].mean())),
+        step_joules=by_step * total,
+        seldom_joules=seldom * total,
     )
     return complete(covered, readings, period)
 
@@ -148,20 +151,24 @@ def _beside(times: Integers, watts: Floats, edge: int, period: int) -> Floats:
     return found if found.size else watts[[int(np.argmin(np.abs(times - edge)))]]
 
 
-def _sampling(track: Track, low: int, high: int, period: int, spacing: int) -> float:
-    """Return how far the mean of the updates can be from the mean power, W: nothing where every update is a mean and is seen."""
+def _sampling(track: Track, low: int, high: int, period: int, spacing: int) -> tuple[float, float]:
+    """Return how far the mean of the updates can be from the mean power, W: nothing where every update is a mean and is seen.
+
+    Returns:
+        What more readings make less, and what stays.
+    """
     if track.averages and 4 * spacing <= period:
-        return 0.0
+        return 0.0, 0.0
     chosen = track.valid & (track.times_ns >= low) & (track.times_ns <= high)
     every = max(1, round(period / spacing)) if spacing else 1
     updates = track.values[chosen][::every] * 1e-3
     if updates.size < 3:
-        return 0.0
+        return 0.0, 0.0
     # From neighbours, so that a trend counts as what it is and not as scatter.
     scatter = float(np.sqrt(np.mean(np.diff(updates) ** 2) / 2.0))
     error = _Z95 * scatter / float(np.sqrt(updates.size))
     # Read more seldom than it changes, its values are no random draw: readings come when the machine lets them.
-    return error + _NOT_DRAWN * scatter if spacing > period else error
+    return error, _NOT_DRAWN * scatter if spacing > period else 0.0
 
 
 def _stall(track: Track, moves: Integers, low: int, high: int) -> str:

@@ -3,7 +3,9 @@
 Pure functions of arrays; they know nothing of runs, and what a difference means is decided elsewhere.
 
 Consecutive queries are alike: what disturbs one disturbs its neighbours. Nothing here therefore treats single queries as
-independent; windows and blocks long enough to be nearly so take their place (batch means, block bootstrap).
+independent; windows and blocks take their place (batch means, block bootstrap), and what these still have in common with
+their neighbours widens the interval (:func:`npubench.analyze.dependence.dependence`). ``docs/statistics.md`` has how often
+each interval holds the truth.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from npubench.analyze.changes import scatter_dependence
+from npubench.analyze.dependence import dependence
 from npubench.analyze.estimate import Estimate, absent
 
 #: Between how many windows a run is split: fewer leave the spread unknown, more make neighbours dependent. (Schmeiser
@@ -35,6 +39,10 @@ _GRID = 2000
 
 #: Confidence of intervals, unless a caller says otherwise.
 CONFIDENCE = 0.95
+
+#: Where repeats are added until their interval is narrow, the one that stopped it is more often than not too narrow by chance.
+#: With this part of the error alone, Student's interval still covers at its stated level (``docs/statistics.md``).
+_STOPPED = 0.4
 
 #: MLPerf's submission rules may waive differences below 2 %: the field's working line for "materially different".
 MATERIAL = 0.02
@@ -78,7 +86,7 @@ class Drift:
     Args:
         change: Median of the last third ÷ median of the first, minus 1.
         trend: Theil–Sen slope over the whole run, as change from its start to its end ÷ its median.
-        p: Of the rank test between the two thirds.
+        p: Of the rank test between the two thirds, with their neighbours' likeness allowed for.
         drifts: Whether the change is both certain (p below the stated alpha) and large enough to matter.
     """
 
@@ -129,10 +137,10 @@ def throughput(
 ) -> Estimate:
     """Return completed samples over the window, with an interval from windows within it.
 
-    The interval is ± t · s ÷ √k around the value, with s the standard deviation of the k inner windows and t Student's
-    quantile for k − 1 degrees of freedom (batch means; Law, *Simulation Modeling and Analysis*, 5th ed., section
-    9.5.3). The first and the last window give no spread: the device fills in one and runs dry in the other. They do
-    count in the value.
+    The interval is ± t · s ÷ √m around the value, with s the standard deviation of the k inner windows, m = k ÷ f the number
+    of independent windows they are worth (f is their :func:`~npubench.analyze.dependence.dependence`) and t Student's quantile
+    for m − 1 degrees of freedom (batch means; Law, *Simulation Modeling and Analysis*, 5th ed., section 9.5.3). The first and
+    the last window give no spread: the device fills in one and runs dry in the other. They do count in the value.
 
     Args:
         completions_ns: int64 ``[batches]``: when each completed.
@@ -155,18 +163,20 @@ def throughput(
         reason = f"no interval: needs {MIN_WINDOWS * MIN_COMPLETIONS} completions in the window, there are too few"
         return Estimate(value=value, unit="samples/s", reason=reason)
     inner = windows.rates[1:-1]
-    half = _half_width(inner, confidence)
+    half = _half_width(inner, confidence, dependence(inner))
     low = max(value - half, 0.0)
     return Estimate(value=value, unit="samples/s", low=low, high=value + half, confidence=confidence, n=int(inner.size))
 
 
-def over_repeats(values: Sequence[float], unit: str, confidence: float = CONFIDENCE) -> Estimate:
+def over_repeats(values: Sequence[float], unit: str, confidence: float = CONFIDENCE, *, stopped: bool = False) -> Estimate:
     """Return the mean over repeats with Student's interval: one value a process, so they are independent.
 
     Args:
         values: One estimate a repeat.
         unit: Of the values.
         confidence: Of the interval.
+        stopped: Whether how many there are was decided by how narrow their interval is; it is then wider, so that it holds
+            the truth as often as it says all the same.
 
     Returns:
         The mean, ± t · s ÷ √n with n − 1 degrees of freedom; the single value without an interval, and with the reason,
@@ -178,8 +188,19 @@ def over_repeats(values: Sequence[float], unit: str, confidence: float = CONFIDE
     observed = np.asarray(values, dtype=np.float64)
     if n == 1:
         return Estimate(value=float(observed[0]), unit=unit, n=1, reason="no interval: needs 2 repeats, there is 1")
-    mean, half = float(observed.mean()), _half_width(observed, confidence)
+    mean, half = float(observed.mean()), _half_width(observed, level(confidence, stopped))
     return Estimate(value=mean, unit=unit, low=mean - half, high=mean + half, confidence=confidence, n=n)
+
+
+def level(confidence: float, stopped: bool) -> float:
+    """Return the level to take Student's quantile at, so that an interval over repeats covers with ``confidence``.
+
+    Args:
+        confidence: What the interval is stated to cover with.
+        stopped: Whether repeats were added until it was narrow. (Chow and Robbins 1965, Annals of Mathematical Statistics
+            36(2), show that the plain one covers then only as the width goes to 0.)
+    """
+    return 1.0 - (1.0 - confidence) * (_STOPPED if stopped else 1.0)
 
 
 def ratio_of_percentiles(
@@ -195,7 +216,10 @@ def ratio_of_percentiles(
 
     Each series is cut into blocks of consecutive values, blocks are drawn with replacement, and the interval is spanned
     by percentiles of the resampled ratios. (Carlstein 1986, Annals of Statistics 14(3), for blocks; Efron and Tibshirani
-    1993, *An Introduction to the Bootstrap*, chapter 13, for the percentile interval.)
+    1993, *An Introduction to the Bootstrap*, chapter 13, for the percentile interval.) It is then widened about the ratio, on
+    the logarithms, by t ÷ z · √(b ÷ (b − 1)) for b blocks, as Student's interval is wider than the normal one, and by √f for
+    what neighbouring blocks have in common: f is the :func:`~npubench.analyze.dependence.dependence` of the blocks' own
+    percentiles, in the series where it is larger.
 
     Args:
         numerator: ``[values]``, in order of time, above 0.
@@ -228,7 +252,15 @@ def ratio_of_percentiles(
     top = _resampled(numerator, percentile, resamples, generator)
     ratios = top / _resampled(denominator, percentile, resamples, generator)
     low, high = np.quantile(ratios, [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0])
-    return Estimate(value=above / below, unit="ratio", low=float(low), high=float(high), confidence=confidence, n=n)
+    value, wider = above / below, _widening(numerator, denominator, percentile, confidence)
+    return Estimate(
+        value=value,
+        unit="ratio",
+        low=value * (min(float(low), value) / value) ** wider,
+        high=value * (max(float(high), value) / value) ** wider,
+        confidence=confidence,
+        n=n,
+    )
 
 
 def rank_test(first: NDArray[np.float64], second: NDArray[np.float64], alpha: float = 0.01) -> RankTest | None:
@@ -262,9 +294,9 @@ def drift(values: NDArray[np.float64], *, alpha: float = 0.01, effect: float = M
     """Say whether a quantity changed in the course of a run.
 
     Both are asked for, a rank test between the first and the last third and a change of at least ``effect``: over
-    many queries a change of no consequence becomes certain, and over few a large one may be chance. The trend
-    (Theil–Sen: the median slope over all pairs; Sen 1968, Journal of the American Statistical Association 63) stands beside
-    for the report.
+    many queries a change of no consequence becomes certain, and over few a large one may be chance. What neighbours have in
+    common beside the run's course makes the test less certain. The trend (Theil–Sen: the median slope over all pairs; Sen 1968,
+    Journal of the American Statistical Association 63) stands beside for the report.
 
     Args:
         values: ``[windows]`` in order of time, such as window rates or block medians; above 0.
@@ -284,15 +316,39 @@ def drift(values: NDArray[np.float64], *, alpha: float = 0.01, effect: float = M
     change = float(np.median(last)) / float(np.median(first)) - 1.0
     slope = float(theilslopes(values).slope)
     trend = slope * (values.size - 1) / float(np.median(values))
-    return Drift(change=change, trend=trend, p=test.p, drifts=test.p < alpha and abs(change) >= effect)
+    p = _allowing_for(scatter_dependence(values), test.p)
+    return Drift(change=change, trend=trend, p=p, drifts=p < alpha and abs(change) >= effect)
 
 
-def _half_width(values: NDArray[np.float64], confidence: float) -> float:
-    """Return t · s ÷ √n for the mean of ``values``."""
+def _allowing_for(dependent: float, p: float) -> float:
+    """Return a rank test's p-value where neighbours are alike: its z, divided by √f (see ``dependence``)."""
+    from scipy.special import ndtr, ndtri
+
+    return p if dependent <= 1.0 else float(2.0 * ndtr(ndtri(p / 2.0) / math.sqrt(dependent)))
+
+
+def _half_width(values: NDArray[np.float64], confidence: float, dependent: float = 1.0) -> float:
+    """Return t · s ÷ √m for the mean of ``values``, which are worth m = n ÷ ``dependent`` independent ones."""
     from scipy.special import stdtrit
 
-    n = values.size
-    return float(stdtrit(n - 1, (1.0 + confidence) / 2.0) * values.std(ddof=1) / math.sqrt(n))
+    worth = values.size / dependent
+    freedom = max(worth - 1.0, 2.0) if dependent > 1.0 else worth - 1.0
+    return float(stdtrit(freedom, (1.0 + confidence) / 2.0) * values.std(ddof=1) / math.sqrt(worth))
+
+
+def _widening(first: NDArray[np.int64], second: NDArray[np.int64], percentile: float, confidence: float) -> float:
+    """Return the power that both ends of a bootstrap interval are taken to; see :func:`ratio_of_percentiles`."""
+    from scipy.special import ndtri, stdtrit
+
+    parts = [[_nearest_rank(block, percentile) for block in _blocks(values)] for values in (first, second)]
+    dependent = max(dependence(np.array(part)) for part in parts)
+    count, at = min(len(part) for part in parts), (1.0 + confidence) / 2.0
+    return float(stdtrit(count - 1, at) / ndtri(at) * math.sqrt(count / (count - 1) * dependent))
+
+
+def _blocks(values: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Cut a series into the blocks of the bootstrap."""
+    return np.array_split(values, min(MAX_BLOCKS, values.size // _MIN_BLOCK_LENGTH))
 
 
 def _rank(n: int, percentile: float) -> int:
@@ -314,15 +370,17 @@ def _resampled(
     counts up to a value, weighted by the copies. And since the percentile of a mixture lies between the smallest and the
     largest of its parts' percentiles, only values within those can be it.
     """
-    blocks = np.array_split(values, min(MAX_BLOCKS, values.size // _MIN_BLOCK_LENGTH))
+    blocks = _blocks(values)
     parts = [_nearest_rank(block, percentile) for block in blocks]
     candidates = np.unique(values[(values >= min(parts)) & (values <= max(parts))])
     if candidates.size > _GRID:
         candidates = candidates[np.linspace(0, candidates.size - 1, _GRID).round().astype(np.intp)]
     counts = np.stack([np.searchsorted(np.sort(block), candidates, side="right") for block in blocks], axis=1)
     sizes = np.array([block.size for block in blocks])
-    copies = generator.multinomial(len(blocks), np.full(len(blocks), 1.0 / len(blocks)), size=resamples)
-    ranks = np.array([_rank(int(total), percentile) for total in copies @ sizes])
+    # As a multinomial draw, in a quarter of its time: which block is drawn each time, then how often each was.
+    drawn_blocks = generator.integers(0, len(blocks), size=(resamples, len(blocks))) + np.arange(resamples)[:, None] * len(blocks)
+    copies = np.bincount(drawn_blocks.ravel(), minlength=resamples * len(blocks)).reshape(resamples, len(blocks))
+    ranks = np.maximum(np.ceil(percentile * (copies @ sizes) * (1.0 - 1e-12)), 1.0)
     # Bisection for the first candidate at which each resample has counted up to its rank.
     first, last = np.zeros(resamples, dtype=np.intp), np.full(resamples, candidates.size - 1, dtype=np.intp)
     while np.any(first < last):

@@ -5,8 +5,8 @@ None of them takes latency or throughput away: a run whose meter failed is kept,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,7 @@ class PowerFacts:
         courses: Throttle flags, clocks and temperatures.
         trace: The measured window.
         ranging: What the ranging run before it saw, where there was one.
+        unfixed: Meters whose ranges no ranging run has fixed: sensor → why.
     """
 
     grade: str
@@ -53,6 +54,7 @@ class PowerFacts:
     courses: Sequence[Course]
     trace: Trace
     ranging: Sequence[Ranging] = ()
+    unfixed: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge_power(facts: PowerFacts) -> tuple[Finding, ...]:
@@ -168,6 +170,19 @@ def _ranging(facts: PowerFacts) -> Iterator[Finding]:
                 )
 
 
+def _unfixed(facts: PowerFacts) -> Iterator[Finding]:
+    """At grade official a meter's ranges are fixed: one that switches them while it measures loses readings."""
+    for sensor, reason in facts.unfixed.items() if facts.grade == "official" else ():
+        yield Finding(
+            "ranges-not-fixed",
+            "warning",
+            f"{sensor}: its measuring ranges were not fixed by the ranging run: {reason}",
+            "ranges fixed by what the ranging run saw",
+            "Look at the meter's log and profile, or fix voltage_range and current_range in its settings in the host file.",
+            {"sensor": sensor, "reason": reason},
+        )
+
+
 def _throttled(facts: PowerFacts) -> Iterator[Finding]:
     """A throttle flag, else a clock that fell, else a temperature that service time followed; the first that speaks."""
     by_kind: dict[str, list[Course]] = {}
@@ -278,5 +293,6 @@ POWER_RULES: tuple[Callable[[PowerFacts], Iterator[Finding]], ...] = (
     _clock_offset,
     _idle,
     _ranging,
+    _unfixed,
     _throttled,
 )

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
-from npubench.analyze.estimate import RECORD_CONFIG, Estimate
+from npubench.analyze.estimate import RECORD_CONFIG, Estimate, absent
+from npubench.analyze.readings import Span, account_energy
+from npubench.measure.trace import read_arrays
 
 #: The testing run's mean power may be this much below the ranging run's (power-dev ``compliance/check.py``).
 MOST_BELOW = 0.05
@@ -45,11 +51,56 @@ def below_ranging(ranging: Estimate, testing: Estimate) -> float | None:
     return below if below >= MOST_BELOW else None
 
 
-def pick_range(highest: float, offered: tuple[float, ...]) -> float | None:
-    """Return the smallest of a meter's ranges that holds what was seen; None where none does, and it must be left to itself.
+def account_ranging(paths: Sequence[Path], span: Span | None) -> tuple[Ranging, ...]:
+    """Return what was seen in the ranging run, one a figure of :func:`npubench.analyze.readings.account_energy`.
 
     Args:
-        highest: The highest voltage, V, or current, A, of the ranging run.
-        offered: The meter's ranges, in the same unit.
+        paths: The samplers' files.
+        span: Start and end of the ranging run's load, ns; ``None`` = there was none, and then nothing is returned.
     """
-    return min((each for each in offered if each >= highest), default=None)
+    if span is None:
+        return ()
+    told = _told(paths)
+    return tuple(
+        Ranging(
+            sensor=account.sensor,
+            domain=account.domain,
+            watts=account.watts,
+            volts=_highest(told, account.sensor, "volts", "V", "voltage"),
+            amps=_highest(told, account.sensor, "amps", "A", "current"),
+        )
+        for account in account_energy(paths, span, 0)
+    )
+
+
+def unfixed_ranges(paths: Sequence[Path]) -> dict[str, str]:
+    """Return the meters that have measuring ranges which no ranging run has fixed: sensor → why.
+
+    Args:
+        paths: The samplers' files.
+    """
+    return {name: reason for name, told in _told(paths).items() if (reason := str(told.get("reason", "")))}
+
+
+def _told(paths: Sequence[Path]) -> dict[str, Mapping[str, Any]]:
+    """Return what each meter with ranges told of its ranging, by sensor; nothing of a file that is missing or damaged."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for path in paths:
+        try:
+            header = json.loads(bytes(read_arrays(path)["header"]).decode())
+            found.update((str(each["name"]), each["ranging"]) for each in header if isinstance(each.get("ranging"), dict))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return found
+
+
+def _highest(told: Mapping[str, Mapping[str, Any]], sensor: str, key: str, unit: str, what: str) -> Estimate:
+    if " + " in sensor:
+        return absent(unit, "several sensors, and each has ranges of its own")
+    seen = told.get(sensor)
+    if seen is None:
+        return absent(unit, f"the sensor shows no {what}")
+    value, looks = seen.get(key), seen.get("looks", 0)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or not isinstance(looks, int):
+        return absent(unit, f"no {what} was seen in the ranging run")
+    return Estimate(value=float(value), unit=unit, n=looks)

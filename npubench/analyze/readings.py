@@ -19,10 +19,8 @@ from npubench.analyze.counter import counter_joules
 from npubench.analyze.energy import MIN_IDLE_PERIODS, MIN_PERIODS, Integral, Track
 from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.gauge import gauge_joules
+from npubench.measure.meters.sensor import EVIDENCE as EVIDENCE
 from npubench.measure.trace import read_arrays
-
-#: What watts can be worth as evidence, best first (design §8).
-EVIDENCE = ("wall meter", "BMC or PDU", "device energy counter", "device power gauge")
 
 #: What a plug-in's own sensor is worth, by kind; meters of the host file say what they are.
 _OWN = {"energy": "device energy counter", "power": "device power gauge"}
@@ -97,7 +95,7 @@ def account_energy(
         }
         joules = _joules(parts, list(sensors))
         idle_watts = _per(spans["idle baseline"], _seconds(idle), "W") if idle else absent("W", "no idle baseline")
-        per_sample, per_joule = _efficiency(joules, samples)
+        per_sample, per_joule = _efficiency(joules, samples, _remedy(parts))
         found.append(
             EnergyAccount(
                 sensor=" + ".join(sensors),
@@ -202,7 +200,17 @@ def _above(joules: Estimate, idle: Estimate, seconds: float) -> Estimate:
     )
 
 
-def _efficiency(joules: Estimate, samples: int) -> tuple[Estimate, Estimate]:
+def _remedy(parts: Sequence[Integral]) -> str:
+    """Return what would make energy less uncertain: a longer window, unless what it is uncertain by grows with it."""
+    worst = max(parts, key=lambda part: part.standing)
+    if worst.standing <= MAX_UNCERTAINTY:
+        return "a longer window narrows it"
+    if worst.undersampled:
+        return "the gauge was read more seldom than it changes, which no longer window mends"
+    return "the sensor's step is too coarse, which no longer window mends"
+
+
+def _efficiency(joules: Estimate, samples: int, remedy: str) -> tuple[Estimate, Estimate]:
     """Return joules a sample and samples a joule; absent where the energy is too uncertain to buy by."""
     units = "J/sample", "samples/J"
     if joules.value is None or joules.low is None or joules.high is None:
@@ -210,7 +218,7 @@ def _efficiency(joules: Estimate, samples: int) -> tuple[Estimate, Estimate]:
     elif joules.value <= 0.0 or samples == 0:
         reason = "no energy was drawn" if samples else "no sample was completed"
     elif (uncertain := (joules.high - joules.low) / 2.0 / joules.value) > MAX_UNCERTAINTY:
-        reason = f"the energy is uncertain by ±{uncertain:.2%}, allowed is ±{MAX_UNCERTAINTY:.1%}; a longer window narrows it"
+        reason = f"the energy is uncertain by ±{uncertain:.2%}, allowed is ±{MAX_UNCERTAINTY:.1%}; {remedy}"
     else:
         return (
             Estimate(joules.value / samples, units[0], joules.low / samples, joules.high / samples, n=joules.n),

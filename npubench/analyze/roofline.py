@@ -24,6 +24,7 @@ class Roofline:
         bytes: Bytes/s of reading the artefact once a batch; ``None`` where its size is not known.
         bandwidth: The declared memory bandwidth, or ``None``.
         memory: ``bytes`` ÷ bandwidth; ``None`` without one of them.
+        intensity: Operations a byte: counted operations × batch ÷ bytes of the artefact; ``None`` where one is not known.
         reason: Why there is no ``compute``, as an id; empty where there is one.
         words: What belongs to the reason: the device kind, or the precisions there are.
     """
@@ -35,6 +36,7 @@ class Roofline:
     bytes: float | None = None
     bandwidth: Figure | None = None
     memory: float | None = None
+    intensity: float | None = None
     reason: str = ""
     words: str = ""
 
@@ -72,12 +74,13 @@ def roofline(
     if simulated:
         return Roofline(reason="simulated")
     entry = hardware.find(kind)
-    if entry is None:
-        return Roofline(reason="unknown-device", words=kind)
     if samples_per_s is None:
-        return Roofline(entry.name, reason="no-throughput")
+        return Roofline(entry.name, reason="no-throughput") if entry else Roofline(reason="unknown-device", words=kind)
     reached = float(operations) * samples_per_s if operations > 0 else None
     read = artefact_bytes * samples_per_s / batch if artefact_bytes and batch > 0 else None
+    intensity = operations * batch / artefact_bytes if artefact_bytes and batch > 0 and operations > 0 else None
+    if entry is None:
+        return Roofline(operations=reached, bytes=read, intensity=intensity, reason="unknown-device", words=kind)
     bandwidth = bandwidth_of(entry)
     peak = None if precision == "vendor" else peak_of(entry, precision)
     reason, words = _why(entry, precision, reached, peak)
@@ -89,6 +92,7 @@ def roofline(
         bytes=read,
         bandwidth=bandwidth,
         memory=read / bandwidth.size if read is not None and bandwidth is not None else None,
+        intensity=intensity,
         reason=reason,
         words=words,
     )

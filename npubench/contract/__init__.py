@@ -9,6 +9,7 @@ from npubench.contract.backend import CONTRACT_VERSION, Backend, Done, Executor,
 from npubench.contract.bundle import Bundle, BundleError, Gate, Variant, read_bundle
 from npubench.contract.inputs import input_check
 from npubench.contract.options import NoOptions, OptionError, parse_options
+from npubench.contract.power_limit import PowerLimit
 from npubench.contract.presence import driver_loaded, pci_cards
 from npubench.contract.runspec import LoadSpec, MeterSpec, Phase, RunSpec, Scenario, Seeds, TargetSpec
 from npubench.contract.tensors import Quantisation, TensorSpec
@@ -31,6 +32,7 @@ __all__ = [
     "Offload",
     "OptionError",
     "Phase",
+    "PowerLimit",
     "Quantisation",
     "RunSpec",
     "Rung",

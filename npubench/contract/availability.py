@@ -29,15 +29,18 @@ class Device:
     Args:
         name: What a target's ``device`` says, such as ``"cpu"`` or ``"aries:0"``; unique in a backend.
         kind: The chip, such as ``"RBLN-CA22"``. Artefacts compiled for one kind are shared.
-        details: What the SDK tells: serial, firmware, PCIe address, memory.
+        details: What the SDK tells: ``serial``, ``firmware``, ``pci`` (its PCIe address), ``memory_bytes``. A record's facts of
+            the device are found by these keys; ``npubench.measure.capture_device`` lists them with their other spellings.
         simulated: True for a device that is no hardware. Whatever it yields is labelled
             SIMULATED and never ranked.
+        host: True for the processor of the host itself: its work keeps the host's cores busy, and is no fallback.
     """
 
     name: str
     kind: str
     details: Mapping[str, str] = field(default_factory=dict)
     simulated: bool = False
+    host: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import numpy as np
 from npubench.contract.artefact import Artefact, Model, Offload, Support
 from npubench.contract.availability import Availability, Device
 from npubench.contract.options import NoOptions
+from npubench.contract.power_limit import PowerLimit
 from npubench.contract.tensors import TensorSpec
 
 #: The version of this contract. A plug-in built for another one is refused at load.
@@ -174,3 +175,10 @@ class Backend(ABC):
     def sensors(self, device: Device) -> Sequence[Sensor]:
         """Return the device's sensors; called in the sampler's process, not in the worker's."""
         return ()
+
+    def power_limit(self, device: Device) -> PowerLimit | None:
+        """Return the limit on the device's power; ``None`` where it has none or the SDK does not show it.
+
+        Called in the worker's process, and in a small one of its own where a worker died before it had put a limit back.
+        """
+        return None

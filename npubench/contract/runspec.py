@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -32,10 +33,13 @@ class Phase(str, Enum):
     ACCURACY = "accuracy"
     WARM_UP = "warm-up"
     SEARCH = "search"
+    RANGING = "ranging"
     BASELINE = "baseline"
     MEASURE = "measure"
     AUDIT = "audit"
     CLOSE = "close"
+    PERTURBED = "perturbed"
+    REST = "rest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class TargetSpec:
     ``entry`` is the plug-in's class as ``module:Class``, so that the worker needs no discovery.
     ``python`` is the interpreter's path, ``""`` for the harness's own.
     ``artefact`` is a ready artefact's path, ``""`` where the backend compiles.
+    ``power_limit_mw`` is the limit to measure it under, mW; 0 leaves the device's as it is. ``name`` then ends in it.
     """
 
     name: str
@@ -56,6 +61,17 @@ class TargetSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     artefact: str = ""
     artefact_digest: str = ""
+    power_limit_mw: int = 0
+
+    @property
+    def base(self) -> str:
+        """The name the suite has it by, without the limit: ``"gpu"`` of ``"gpu@150W"``."""
+        return self.name.removesuffix(limit_suffix(self.power_limit_mw)) if self.power_limit_mw else self.name
+
+
+def limit_suffix(milliwatts: int) -> str:
+    """Return what a target's name ends in where its power is limited, such as ``"@150W"``."""
+    return f"@{milliwatts / 1000:.12g}W"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +155,10 @@ class RunSpec:
         watchdog_s: Seconds without progress after which a run is killed.
         cache: Folder for compiled artefacts.
         cores: Logical CPUs the worker may use; empty = all.
+        audits: Whether the audits are carried out, after the measured window.
+        audit_ns: An audit that compares two loads measures each for at least this long.
         meters: Read beside the plug-in's sensors, by a process of the harness's own interpreter.
+        ranging_ns: The ranging run before the baseline lasts at least this long, where power is measured; 0 = none.
     """
 
     schema_version: int
@@ -162,6 +181,9 @@ class RunSpec:
     cache: str
     cores: tuple[int, ...] = ()
     meters: tuple[MeterSpec, ...] = ()
+    audits: bool = False
+    audit_ns: int = 0
+    ranging_ns: int = 0
 
 
 def to_plain(value: Any) -> Any:
@@ -177,6 +199,12 @@ def to_plain(value: Any) -> Any:
     return value
 
 
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    """Return a dataclass's types by field; working them out anew for each of thousands of records takes longer than all else."""
+    return typing.get_type_hints(cls)
+
+
 def from_plain(cls: Any, data: Any, where: str = "") -> Any:
     """Build ``cls`` from what :func:`to_plain` made. ``int`` is taken for ``float``; nothing else is converted.
 
@@ -187,7 +215,7 @@ def from_plain(cls: Any, data: Any, where: str = "") -> Any:
     if cls is Any:
         return data
     if dataclasses.is_dataclass(cls) and isinstance(cls, type):
-        hints = typing.get_type_hints(cls)
+        hints = _hints(cls)
         for key in _expect(Mapping, data, where):
             if key not in hints:
                 raise ValueError(f"{where}: unknown key '{key}'{nearest(key, hints)}")

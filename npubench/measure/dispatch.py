@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import numpy as np
+
 from npubench.contract.backend import Executor, Tensors
 from npubench.measure.check import OutputCheck, OutputError
 from npubench.measure.samples import SampleSet
@@ -36,15 +38,33 @@ class Sink:
         complete: Called with the response ids of each finished request.
     """
 
-    __slots__ = ("columns", "complete", "finished", "kept", "looked_at", "queries")
+    __slots__ = ("columns", "complete", "finished", "held", "kept", "looked_at", "queries")
 
     def __init__(self, columns: Columns, looked_at: frozenset[int] | None, complete: Complete) -> None:
         self.columns = columns
         self.looked_at = looked_at
         self.complete = complete
-        self.kept: list[tuple[Sequence[int], Tensors]] = []  # rows of the request, its outputs
+        self.kept: list[tuple[Sequence[int], Tensors]] = []  # rows of the request, a copy of its outputs
+        self.held: list[tuple[Tensors, Tensors]] = []  # that copy and the outputs themselves, where only some rows are looked at
         self.finished = 0
         self.queries = 0
+
+    def keep(self, rows: Sequence[int], outputs: Tensors) -> Tensors:
+        """Keep outputs as they are now: a plug-in that fills them in later, or uses them again, does not change what is kept.
+
+        Returns:
+            What is kept.
+        """
+        copy = {key: np.array(values) for key, values in outputs.items()}
+        self.kept.append((rows, copy))
+        if self.looked_at is not None:
+            self.held.append((copy, outputs))
+        return copy
+
+    def unsettled(self) -> int:
+        """Return how many requests' outputs are others by now than when they were handed over; lets go of them."""
+        held, self.held = self.held, []
+        return sum(any(now[key].tobytes() != values.tobytes() for key, values in then.items()) for then, now in held)
 
 
 class Request:
@@ -65,6 +85,9 @@ class Dispatcher(Protocol):
     """A way to the executor. ``issue`` is LoadGen's callback; ``drain`` returns when nothing is in flight."""
 
     path: str
+    executor: Executor
+    samples: SampleSet
+    batch: int
     inline: bool
     """Whether LoadGen's thread executes, and so issues a query only once the one before it is done."""
 
@@ -120,11 +143,9 @@ class Desk:
         """Check outputs after their completion was reported; keep those of rows that are looked at."""
         sink = self.sink
         try:
-            if sink.looked_at is not None and sink.looked_at.isdisjoint(request_rows):
-                self.check.cheap(outputs, size)
-            else:
-                self.check.full(outputs, size)
-                sink.kept.append((request_rows, outputs))
+            self.check.cheap(outputs, size)
+            if sink.looked_at is None or not sink.looked_at.isdisjoint(request_rows):
+                self.check.full(sink.keep(request_rows, outputs), size)
         except OutputError as error:
             self.fail(str(error), None)
 
@@ -259,11 +280,10 @@ class ThreadDispatcher(QueueDesk):
         """Take, coalesce, execute, report: one request at a time a thread."""
         try:
             take, execute, leave = self.waiting.get, self.executor.execute, self.leave
-            single, batch = self.samples, self.batch
             while (request := take()) is not None:
-                if batch > 1 and len(request.ids) == 1:
+                if self.batch > 1 and len(request.ids) == 1:
                     request = self.coalesce(request)
-                inputs = single.take(request.indices)
+                inputs = self.samples.take(request.indices)
                 started = _now()
                 outputs = execute(inputs)
                 leave(request, started, _now(), outputs)

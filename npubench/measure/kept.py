@@ -28,7 +28,10 @@ def write_accuracy(sink: Sink, outputs: Sequence[Binding], bundle: Bundle, path:
 
 
 def write_checked(window: Window, outputs: Sequence[Binding], bundle: Bundle, path: Path) -> None:
-    """Write the outputs of the seeded subset of timed queries, with ``rows`` and ``sample``, ``int64[checked]``."""
+    """Write the outputs of the seeded subset of timed queries, with ``rows`` and ``sample``, ``int64[checked]``.
+
+    ``unsettled``, ``int64[1]``, is how many of the requests changed after they had been handed over.
+    """
     rows: list[int] = []
     columns: list[list[Array]] = [[] for _ in outputs]
     for request, tensors in window.kept:
@@ -37,15 +40,18 @@ def write_checked(window: Window, outputs: Sequence[Binding], bundle: Bundle, pa
             columns[n].append(values)
     stored = {str(n): np.concatenate(parts) for n, parts in enumerate(columns) if parts}
     samples = window.trace.sample[rows] if rows else np.zeros(0, np.int64)
-    _savez(path, {"rows": np.asarray(rows, np.int64), "sample": samples, **stored})
+    unsettled = np.asarray([window.unsettled], np.int64)
+    _savez(path, {"rows": np.asarray(rows, np.int64), "sample": samples, "unsettled": unsettled, **stored})
 
 
 def _in_workload_form(tensors: Tensors, outputs: Sequence[Binding], bundle: Bundle) -> list[Array]:
     """Return the outputs of one request in the workload's dtype, layout and order, reduced to what is kept."""
-    return [
-        keep_output(from_executor(np.asarray(tensors[binding.key]), binding), keep)
-        for binding, keep in zip(outputs, bundle.keep, strict=True)
-    ]
+    return [keep_output(values, keep) for values, keep in zip(whole_outputs(tensors, outputs), bundle.keep, strict=True)]
+
+
+def whole_outputs(tensors: Tensors, outputs: Sequence[Binding]) -> list[Array]:
+    """Return the outputs of one request in the workload's dtype, layout and order: ``[samples, …]`` each."""
+    return [from_executor(np.asarray(tensors[binding.key]), binding) for binding in outputs]
 
 
 def _savez(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:

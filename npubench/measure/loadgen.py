@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import mlperf_loadgen as lg
 import numpy as np
@@ -40,6 +40,10 @@ _LONGEST_BACKLOG = 2
 _OFFLINE_MARGIN = 1.15
 
 
+#: Which samples a window asks for.
+Issue = Literal["", "same", "unique"]
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """What is known of the device's speed before a window: bounds how many queries LoadGen prepares.
@@ -55,10 +59,14 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One finished window: its trace, and the outputs that were looked at with the rows they belong to."""
+    """One finished window: its trace, and the outputs that were looked at with the rows they belong to.
+
+    ``unsettled`` counts the requests whose outputs were others at the window's end than when they were handed over.
+    """
 
     trace: Trace
     kept: list[tuple[Sequence[int], Tensors]]
+    unsettled: int = 0
 
 
 def completion() -> Complete:
@@ -81,6 +89,8 @@ def run_window(
     looked_at: Callable[[int], frozenset[int]] = lambda planned: frozenset(),
     outstanding: int = 0,
     on_start: Callable[[Sink], None] = lambda sink: None,
+    issue: Issue = "",
+    longest_ns: int = 0,
 ) -> Window:
     """Run LoadGen once.
 
@@ -93,10 +103,17 @@ def run_window(
         looked_at: Planned samples → the rows whose outputs are kept.
         outstanding: End early with more than this many queries waiting (server search); 0 = never.
         on_start: Called with the window's sink before the first query, for progress.
+        issue: Which samples LoadGen asks for: "" as in any measured window, "same" one and the same query over and over,
+            "unique" no sample twice (LoadGen's ``performance_issue_same`` and ``performance_issue_unique``).
+        longest_ns: End after this long, whatever the load asks for; 0 = never.
     """
     logs.mkdir(parents=True, exist_ok=True)
     schedule = _schedule(load)
     settings = _settings(load, pace, outstanding, schedule)
+    settings.performance_issue_same = issue == "same"
+    settings.performance_issue_unique = issue == "unique"
+    if longest_ns:
+        settings.max_duration_ms = max(1, longest_ns // 1_000_000)
     planned = _planned_samples(load, pace, schedule)
     sink = Sink(Columns(planned), looked_at(_certain_samples(load, pace, schedule)), completion())
     dispatcher.open(sink)
@@ -127,7 +144,7 @@ def run_window(
         "min_queries": load.min_queries,
         "loadgen": read_account(logs),
     }
-    return Window(freeze(sink.columns, schedule, details), sink.kept)
+    return Window(freeze(sink.columns, schedule, details), sink.kept, sink.unsettled())
 
 
 def read_account(logs: Path) -> dict[str, float | str]:
@@ -163,10 +180,18 @@ def with_seed(load: LoadSpec, offset: int) -> LoadSpec:
 
 
 def choose_rows(planned: int, count: int, seed: int) -> frozenset[int]:
-    """Choose ``count`` of the first ``planned`` rows by ``seed``."""
+    """Choose ``count`` of the first ``planned`` rows by ``seed``: half of all alike, half the denser the earlier they come.
+
+    A device may turn out slower than its pace was, and the later rows are then never reached: a plug-in that is fast at some
+    requests could choose that. Some of the early ones always are.
+    """
     if planned <= count:
         return frozenset(range(planned))
-    return frozenset(int(row) for row in np.random.default_rng(seed).choice(planned, size=count, replace=False))
+    generator = np.random.default_rng(seed)
+    early = np.exp(generator.uniform(0.0, np.log(planned), size=count // 2)).astype(np.int64)
+    rows = {min(int(row), planned - 1) for row in early}
+    rest = generator.choice(planned, size=min(planned, count + len(rows)), replace=False)
+    return frozenset([*rows, *[int(row) for row in rest if int(row) not in rows][: count - len(rows)]])
 
 
 def _settings(load: LoadSpec, pace: Pace, outstanding: int, schedule: Column | None) -> Any:

@@ -205,6 +205,24 @@ def memory_limit(root: Path = ROOT) -> Sight:
     return Sight("memory limit", "ok", "none", why)
 
 
+def cgroup_quota(root: Path = ROOT) -> float | None:
+    """Return the tightest limit of CPU time over this process's control groups, in CPUs; ``None`` where there is none."""
+    return min((quota for folder in _groups(root, "cpu") if (quota := _quota(folder)) is not None), default=None)
+
+
+def cgroup_memory(root: Path = ROOT) -> int | None:
+    """Return the tightest memory limit over this process's control groups, bytes; ``None`` where there is none."""
+    limits = [limit for folder in _groups(root, "memory") if (limit := _limit(folder)[0]) is not None]
+    # Version 1 writes "no limit" as the largest multiple of a page.
+    return min((limit for limit in limits if limit < 1 << 60), default=None)
+
+
+def cgroup_cores(root: Path = ROOT) -> str | None:
+    """Return the logical CPUs of this process's control group as the kernel writes them; ``None`` where it says nothing."""
+    names = ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus")
+    return next((text for folder in _groups(root, "cpuset") for name in names if (text := text_of(folder / name))), None)
+
+
 def _passed(before: Counters, after: Counters) -> tuple[int, ...]:
     """Return the ticks that passed between two readings, by kind; empty where either cannot be read."""
     return tuple(b - a for a, b in zip(before.cpu, after.cpu, strict=False))

@@ -11,10 +11,13 @@ from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
+from npubench.measure.capture import telling_environment
+
 #: Environment variables that change how runtimes behave, by prefix.
 _TELLING = (
-    *("OMP_", "MKL_", "OPENBLAS_", "KMP_", "ORT_", "CUDA_", "TF_", "NVIDIA_", "RBLN_", "FURIOSA_", "MBLT_"),
-    *("LD_PRELOAD", "MALLOC_"),
+    *("OMP_", "GOMP_", "MKL_", "OPENBLAS_", "KMP_", "TBB_", "ORT_", "OV_", "OPENVINO_", "CUDA_", "TF_", "XLA_", "TVM_"),
+    *("NVIDIA_", "HIP_", "ROCR_", "RBLN_", "FURIOSA_", "MBLT_", "MOBILINT_", "QBRUNTIME_", "DXRT_", "HAILO_", "IREE_"),
+    *("LD_PRELOAD", "LD_LIBRARY_PATH", "MALLOC_", "GLIBC_TUNABLES", "PYTHONPATH", "PYTHONMALLOC"),
 )
 
 
@@ -24,6 +27,7 @@ class Observed:
 
     phases: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
+    power_limit: dict[str, Any] = field(default_factory=dict)
     device: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     plugin: dict[str, str] = field(default_factory=dict)
@@ -33,6 +37,14 @@ class Observed:
     residue: list[str] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
+    #: What passed in this process over the window; see ``npubench.measure.client.account``.
+    client: dict[str, Any] = field(default_factory=dict)
+    #: Facts of how the device hangs on the host; see ``npubench.contract.facts``.
+    captured: dict[str, str] = field(default_factory=dict)
+    #: How many warm-up windows were run, whether the last two agree, and by how much they differ.
+    warm_up: dict[str, int | float | bool | None] = field(default_factory=dict)
+    #: Start and end of the ranging run's load, ns; empty where none was made.
+    ranging: dict[str, int] = field(default_factory=dict)
     python: str = ""
     packages: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
@@ -42,7 +54,7 @@ class Observed:
         """Note this interpreter: its version, its distributions, LoadGen's version, and the telling environment."""
         self.python = sys.version.split()[0]
         self.packages = _packages()
-        self.environment = {k: v for k, v in sorted(os.environ.items()) if k.startswith(_TELLING)}
+        self.environment = telling_environment(os.environ, _TELLING)
         self.loadgen = version("mlcommons-loadgen")
 
     def write(self, path: Path) -> None:

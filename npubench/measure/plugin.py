@@ -185,7 +185,9 @@ def _plain_device(name: str, device: Any) -> Device:
         raise _wrong(name, f"gives details of device '{device.name}' as {type(device.details).__name__}, not a mapping")
     if not isinstance(device.simulated, bool):
         raise _wrong(name, f"does not say by True or False whether device '{device.name}' is simulated")
-    return Device(device.name, device.kind, {str(k): str(v) for k, v in device.details.items()}, device.simulated)
+    if not isinstance(device.host, bool):
+        raise _wrong(name, f"does not say by True or False whether device '{device.name}' is the host's own processor")
+    return Device(device.name, device.kind, {str(k): str(v) for k, v in device.details.items()}, device.simulated, device.host)
 
 
 def _wrong(name: str, what: str) -> PluginError:

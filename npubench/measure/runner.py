@@ -20,6 +20,8 @@ from typing import Any
 
 from npubench.contract.runspec import Phase, RunSpec, to_plain
 from npubench.measure.events import EXIT_UNHEARD, is_full, words
+from npubench.measure.foreign import Foreign, Onlooker
+from npubench.measure.power_limit import restore_from_outside
 from npubench.measure.process import kill_group
 from npubench.measure.sampler import SamplerProcess, start_sampler
 
@@ -27,7 +29,7 @@ from npubench.measure.sampler import SamplerProcess, start_sampler
 _TAIL_BYTES = 4000
 
 #: Phases in which silence means a hang.
-_WATCHED = {Phase.ACCURACY.value, Phase.WARM_UP.value, Phase.SEARCH.value, Phase.MEASURE.value}
+_WATCHED = {Phase.ACCURACY.value, Phase.WARM_UP.value, Phase.SEARCH.value, Phase.RANGING.value, Phase.MEASURE.value}
 
 #: How long a worker that has reported its end may take to leave, s.
 _LEAVE_S = 5.0
@@ -45,6 +47,7 @@ _EVENTS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "search": {"rate": (int, float), "met": bool, "certifying": bool},
     "sensors": {"plugin": bool},
     "await-sensors": {},
+    "fix-ranges": {},
     "finished": {},
     "failed": {"kind": str, "reason": str},
 }
@@ -65,6 +68,7 @@ class Outcome:
         wall_ns: From start to end by the supervisor's own clock.
         phases: Phase → when the supervisor heard of its beginning, by its own monotonic clock, ns.
         log_tail: The last of what plug-in and SDK printed.
+        foreign: What others did while it measured.
     """
 
     kind: str
@@ -74,6 +78,7 @@ class Outcome:
     wall_ns: int
     phases: Mapping[str, int] = field(default_factory=dict)
     log_tail: str = ""
+    foreign: Foreign = field(default_factory=Foreign)
 
 
 @dataclass(slots=True)
@@ -150,17 +155,25 @@ def run_worker(spec: RunSpec, folder: Path, on_event: OnEvent = lambda event: No
     except OSError as error:
         why = f"target '{spec.target.name}': python '{interpreter(spec)}' cannot be started: {error.strerror or error}"
         return Outcome("store", words(error), "start", None, 0) if is_full(error) else Outcome("target", why, "start", None, 0)
-    watch = _Watch(spec)
+    watch, onlooker = _Watch(spec), Onlooker(worker.process.pid)
     samplers: list[SamplerProcess] = []
     try:
         for event in _events(worker, watch):
             watch.take(event)
+            onlooker.take(event)
             on_event(event)
             if event["event"] == "sensors" and not samplers:
                 samplers = _start_samplers(spec, folder, bool(event["plugin"]))
-            if event["event"] == "await-sensors":
+            if event["event"] == "phase" and event["phase"] == Phase.RANGING.value:
                 for sampler in samplers:
-                    sampler.wait_until_ready()
+                    sampler.begin_ranging()
+            if event["event"] in ("await-sensors", "fix-ranges"):
+                for sampler in samplers:
+                    if event["event"] == "fix-ranges":
+                        sampler.fix_ranges()
+                    else:
+                        sampler.wait_until_ready()
+                watch.waited()
                 # A worker that died meanwhile is seen below.
                 with contextlib.suppress(OSError):
                     os.write(worker.control, b"\n")
@@ -178,7 +191,10 @@ def run_worker(spec: RunSpec, folder: Path, on_event: OnEvent = lambda event: No
         os.close(worker.events)
         with contextlib.suppress(OSError):
             os.close(worker.control)
+        left = restore_from_outside(interpreter(spec), environment(spec), folder)
     kind, reason = watch.conclude(worker.process.returncode)
+    if left:
+        kind, reason = ("target" if kind == "finished" else kind), "; ".join(filter(None, (reason, left)))
     return Outcome(
         kind=kind,
         reason=reason,
@@ -187,6 +203,7 @@ def run_worker(spec: RunSpec, folder: Path, on_event: OnEvent = lambda event: No
         wall_ns=time.monotonic_ns() - begun,
         phases=watch.begun,
         log_tail=log_tail(folder / "worker.log"),
+        foreign=onlooker.seen,
     )
 
 
@@ -233,6 +250,10 @@ class _Watch:
         elif kind in ("finished", "failed"):
             self.ended = str(kind)
             self._failure = event
+
+    def waited(self) -> None:
+        """Forget the time for which the worker was kept waiting: it could not move."""
+        self._moved = time.monotonic()
 
     def patience_s(self) -> float:
         """Return for how long to wait for the next event before judging, s."""

@@ -48,7 +48,8 @@ class SampleSet:
         if size == 1:
             return self.single[indices[0]]
         position, count = self.position, len(self.position)
-        if all(position[index] == (first + n) % count for n, index in enumerate(indices)):
+        inside = first + size <= count + self._batch - 1
+        if inside and all(position[index] == (first + n) % count for n, index in enumerate(indices)):
             return self._view(first, size)
         rows = [position[index] for index in indices]
         return {key: array[rows] for key, array in zip(self._keys, self._laid, strict=True)}

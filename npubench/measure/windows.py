@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from npubench.contract.runspec import LoadSpec, RunSpec, Scenario
+from npubench.measure import client
 from npubench.measure.dispatch import Dispatcher, Sink
-from npubench.measure.loadgen import Pace, Window, choose_rows, run_window, with_seed
+from npubench.measure.loadgen import Issue, Pace, Window, choose_rows, run_window, with_seed
 from npubench.measure.samples import SampleSet
 from npubench.measure.search import (
     MOST_CERTIFICATIONS,
@@ -25,10 +27,12 @@ from npubench.measure.search import (
     percentile_ns,
     step_back,
 )
-from npubench.measure.trace import Columns
+from npubench.measure.settling import Settled, compare_levels, levels
+from npubench.measure.trace import Columns, Trace
+from npubench.plan.grades import GRADES
 
 #: Seeds move by these, so that no window repeats the arrivals of another.
-_WARM_UP_SEEDS, _SEARCH_SEEDS, _CERTIFY_SEEDS = 101, 1001, 5001
+_WARM_UP_SEEDS, _RANGING_SEEDS, _SEARCH_SEEDS, _CERTIFY_SEEDS = 101, 701, 1001, 5001
 
 #: The search may take as long as this many measured windows, and ten seconds.
 _SEARCH_WINDOWS = 3
@@ -37,6 +41,21 @@ _SEARCH_SHARE, _SEARCH_NS, _SEARCH_QUERIES = 12, 500_000_000, 64
 
 #: How often an offline window is measured afresh that was over before its time because the device had sped up.
 _MOST_OFFLINE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """How the warm-up went.
+
+    Args:
+        windows: How many were run.
+        held: Whether the last two agree; None where they hold too few queries to tell.
+        change: Level of the last ÷ level of the one before, minus 1; None likewise.
+    """
+
+    windows: int
+    held: bool | None
+    change: float | None
 
 
 @dataclass(slots=True)
@@ -62,6 +81,7 @@ class Windows:
     on_step: Callable[[Step], None]
     pace: Pace = field(init=False)
     cpu: dict[str, float] = field(default_factory=dict)
+    client: dict[str, Any] = field(default_factory=dict)
 
     def accuracy(self) -> Sink:
         """Run every sample once through the path that will be measured, and return the sink with all outputs."""
@@ -79,20 +99,37 @@ class Windows:
         self.pace = Pace(float(max(1, shortest)), self.samples.count / elapsed * 1e9)
         return sink
 
-    def warm_up(self) -> None:
-        """Run the measured load for a while under other seeds, by the same path; learn the pace from it."""
+    def warm_up(self) -> WarmUp:
+        """Run the measured load under other seeds, by the same path, until its level has settled; learn the pace from it.
+
+        Windows of the grade's length are run until the last two agree, and at most as many as the grade allows. Where they
+        hold too few queries to be compared, two are run.
+        """
+        most, before = GRADES[self.spec.grade].most_warm_ups, None
+        settled: Settled | None = None
+        for n in range(most):
+            trace = self._warm_up_window(n)
+            after = levels(trace, self.load.scenario)
+            settled = None if before is None else compare_levels(before, after)
+            if before is not None and (settled is None or settled.held):
+                break
+            before = after
+        return WarmUp(n + 1, None if settled is None else settled.held, None if settled is None else settled.change)
+
+    def _warm_up_window(self, n: int) -> Trace:
         load, pace = self.load, self.pace
         warm = replace(
-            with_seed(load, _WARM_UP_SEEDS),
+            with_seed(load, _WARM_UP_SEEDS + n),
             min_duration_ns=self.spec.warm_up_ns,
             min_queries=max(1, load.in_flight, load.batch if load.scenario is Scenario.OFFLINE else 1),
             target_qps=load.target_qps or pace.samples_per_s * 0.5,
         )
-        trace = self._window(warm, "warm-up").trace
+        trace = self._window(warm, _numbered("warm-up", n)).trace
         if load.scenario is Scenario.OFFLINE:
             self.pace = replace(pace, samples_per_s=trace.samples / trace.window_ns * 1e9)
         elif load.scenario is not Scenario.SERVER:
             self.pace = replace(pace, latency_ns=float(max(1, trace.query_latencies_ns().min())))
+        return trace
 
     def search(self) -> bool:
         """Find the highest rate that meets the bound in short windows; the measured window then certifies it.
@@ -121,6 +158,17 @@ class Windows:
         rate, _ = find_rate(attempt, self.pace.samples_per_s * 0.7, lambda: time.monotonic() > spent)
         self.load = replace(self.load, target_qps=rate)
         return rate is not None
+
+    def ranging(self) -> tuple[int, int]:
+        """Run the measured load for a while under other seeds, for meters to choose their ranges by; return its span, ns."""
+        load = self.load
+        again = replace(
+            with_seed(load, _RANGING_SEEDS),
+            min_duration_ns=self.spec.ranging_ns,
+            min_queries=max(1, load.in_flight, load.batch if load.scenario is Scenario.OFFLINE else 1),
+        )
+        trace = self._window(again, "ranging").trace
+        return trace.start_ns, trace.end_ns
 
     def measure(self) -> Window:
         """Run the measured window, afresh where it could not become what the plan asks for."""
@@ -157,8 +205,9 @@ class Windows:
 
     def _timed(self, name: str, outstanding: int = 0) -> Window:
         """Run one window with a checked subset, and account for this process's CPU time over it."""
-        before, wall = os.times(), time.monotonic_ns()
+        before, wall, counted = os.times(), time.monotonic_ns(), client.take()
         window = self._window(self.load, name, outstanding, self.spec.checked_queries)
+        self.client = client.account(counted, client.take(), client.harness_threads())
         after = os.times()
         self.cpu = {
             "wall_s": (time.monotonic_ns() - wall) / 1e9,
@@ -167,7 +216,13 @@ class Windows:
         }
         return window
 
-    def _window(self, load: LoadSpec, name: str, outstanding: int = 0, checked: int = 0) -> Window:
+    def apart(self, load: LoadSpec, name: str, *, issue: Issue = "", longest_ns: int = 0, checked: int = 0) -> Window:
+        """Run a window apart from the measured one, by its path: another length, other seeds or samples, the same batch."""
+        return self._window(load, name, checked=checked, issue=issue, longest_ns=longest_ns)
+
+    def _window(
+        self, load: LoadSpec, name: str, outstanding: int = 0, checked: int = 0, issue: Issue = "", longest_ns: int = 0
+    ) -> Window:
         seed = load.seeds.subset
         return run_window(
             load,
@@ -178,6 +233,8 @@ class Windows:
             looked_at=lambda planned: choose_rows(planned, checked, seed),
             outstanding=outstanding,
             on_start=self.on_start,
+            issue=issue,
+            longest_ns=longest_ns,
         )
 
 

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,7 +27,9 @@ from npubench.contract.backend import Backend, Executor, submits
 from npubench.contract.bundle import Bundle, BundleError, path_digest, read_bundle
 from npubench.contract.options import OptionError, parse_options
 from npubench.contract.runspec import Phase, RunSpec, Scenario, from_plain
-from npubench.measure import artefacts, process
+from npubench.measure import artefacts, capture_device, power_limit, process, surroundings
+from npubench.measure.audits import PROBES_CLOSED, PROBES_LIVE, Bench, Guard
+from npubench.measure.audits import session as audits
 from npubench.measure.binding import Binding, BindingError, bind
 from npubench.measure.check import OutputCheck
 from npubench.measure.dispatch import Dispatcher, InlineDispatcher, Sink, SubmitDispatcher, ThreadDispatcher
@@ -52,6 +55,8 @@ class Worker:
         self._progress: Sink | None = None
         self._begun = 0
         self._restore = process.bearings()
+        #: Made before any plug-in code is imported.
+        self._guarding = Guard() if spec.audits else None
         reporter.before_failing = self._write_failing
         self.name = f"{spec.target.backend}:{spec.target.device} on {spec.workload}"
 
@@ -62,7 +67,10 @@ class Worker:
         threading.Thread(target=self._beat, name="npubench-beat", daemon=True).start()
         with self._phase(Phase.LOAD_PLUGIN):
             backend, device, options = self._load_plugin()
+            limit = self._look_at_power_limit(backend, device)
             bundle = self._open_bundle()
+            if self._guarding:
+                self._guarding.watch(bundle)
         sampled = bool(spec.baseline_ns) and (type(backend).sensors is not Backend.sensors or bool(spec.meters))
         if sampled:
             # The samplers import and connect while the model is compiled and loaded.
@@ -71,8 +79,10 @@ class Worker:
             compiled = self._compile(backend, bundle, device, options)
         threads_before = len(os.listdir("/proc/self/task"))  # noqa: PTH208
         with self._phase(Phase.LOAD_EXECUTOR):
+            # After compile, so that all of a sweep run what was compiled alike; before load, where runtimes tune themselves.
+            self._set_power_limit(limit)
             executor = self._load_executor(backend, compiled, device, options)
-            windows, outputs = self._connect(executor, bundle)
+            windows, inputs, outputs = self._connect(executor, bundle)
         if sampled:
             self.reporter.send("await-sensors")
             os.read(self.control, 1)
@@ -82,24 +92,47 @@ class Worker:
         observed.settings |= process.prepare(())
         with process.quiet_interpreter():
             with self._phase(Phase.WARM_UP):
-                windows.warm_up()
+                observed.warm_up = asdict(windows.warm_up())
             if windows.load.scenario is Scenario.SERVER and windows.load.target_qps is None:
                 with self._phase(Phase.SEARCH):
                     self._search(windows)
+            if sampled and spec.ranging_ns:
+                with self._phase(Phase.RANGING):
+                    start, end = windows.ranging()
+                    observed.ranging = {"start_ns": start, "end_ns": end}
+                self.reporter.send("fix-ranges")
+                os.read(self.control, 1)
             with self._phase(Phase.BASELINE):
                 if sampled:
                     time.sleep(spec.baseline_ns / 1e9)
             with self._phase(Phase.MEASURE):
+                if self._guarding:
+                    self._guarding.begin()
                 found = windows.measure()
+                if self._guarding:
+                    self._guarding.end()
         with self._phase(Phase.AUDIT):
             write_trace(found.trace, self.folder / "trace.npz")
             write_checked(found, outputs, bundle, self.folder / "checked.npz")
-            observed.cpu = windows.cpu
+            observed.cpu, observed.client = windows.cpu, windows.client
+            observed.captured = capture_device.facts(observed.device["details"], surroundings.ROOT)
+            bench = None
+            if self._guarding:
+                plugin = backend, device, options
+                ways = windows, bundle, inputs, outputs
+                bench = Bench(spec, windows.load, *ways, self.folder, *plugin, self._guarding, sampled, found.trace)
+                audits.carry_out(PROBES_LIVE, bench)
+            # What a plug-in is asked only after the window would tell it that the window is over.
             observed.notes = {str(k): str(v) for k, v in executor.notes().items()}
         with self._phase(Phase.CLOSE):
             windows.dispatcher.close()
             self._guard("close", executor.close)
             observed.residue = process.residue(threads_before)
+            self._restore_power_limit(limit)
+        for each in PROBES_CLOSED if bench else ():
+            assert bench is not None
+            with self._phase(each.phase):
+                audits.carry_out([each], bench)
         self.reporter.send("finished")
 
     # -- phases -----------------------------------------------------------------------------------------------------
@@ -122,6 +155,7 @@ class Worker:
             "name": device.name,
             "kind": device.kind,
             "simulated": device.simulated,
+            "host": device.host,
             "details": dict(device.details),
         }
         observed.versions = {str(k): str(v) for k, v in availability.versions.items()}
@@ -189,7 +223,7 @@ class Worker:
         )
         return executor
 
-    def _connect(self, executor: Executor, bundle: Bundle) -> tuple[Windows, tuple[Binding, ...]]:
+    def _connect(self, executor: Executor, bundle: Bundle) -> tuple[Windows, tuple[Binding, ...], tuple[Binding, ...]]:
         """Decide batch, in flight and path from what the executor can hold, and lay the samples out for it."""
         try:
             inputs = bind(bundle.inputs, executor.inputs, "input")
@@ -200,7 +234,8 @@ class Worker:
         batch = min(asked.batch, executor.max_batch or asked.batch)
         in_flight = max(1, min(asked.in_flight, executor.max_in_flight))
         load = replace(asked, batch=batch, in_flight=in_flight)
-        samples = SampleSet(bundle.load_inputs(), inputs, batch)
+        with self._guarding.own() if self._guarding else contextlib.nullcontext():
+            samples = SampleSet(bundle.load_inputs(), inputs, batch)
         check = OutputCheck(outputs)
         dispatcher: Dispatcher
         if in_flight > 1 and submits(executor):
@@ -214,7 +249,7 @@ class Worker:
         )
         self.observed.settings |= {"batch": batch, "in_flight": in_flight, "path": dispatcher.path}
         logs = self.folder / "loadgen"
-        return Windows(self.spec, load, dispatcher, samples, logs, self._follow, self._step), outputs
+        return Windows(self.spec, load, dispatcher, samples, logs, self._follow, self._step), inputs, outputs
 
     def _search(self, windows: Windows) -> None:
         if not windows.search():
@@ -222,6 +257,43 @@ class Worker:
             self.reporter.fail(
                 "rate", f"no server rate meets the latency bound of {bound:g} ms; even a single query takes longer"
             )
+
+    # -- the power limit -----------------------------------------------------------------------------------------------
+
+    def _look_at_power_limit(self, backend: Backend, device: Device) -> power_limit.Sight:
+        """Write down the limit that is in force, and refuse one that cannot be, before anything is compiled."""
+        seen, wanted, settings = power_limit.look(backend, device), self.spec.target.power_limit_mw, self.observed.settings
+        self.observed.power_limit = {"found_mw": seen.found_mw, "bounds_mw": seen.bounds_mw, "complaint": seen.complaint}
+        if seen.found_mw is not None:
+            settings["power_limit_mw"] = seen.found_mw
+        package = power_limit.package_limit_mw()
+        if package is not None:
+            settings["package_power_limit_mw"] = package
+        if wanted and (why := power_limit.refusal(seen, wanted)):
+            self.reporter.fail("skipped", why)
+        return seen
+
+    def _set_power_limit(self, seen: power_limit.Sight) -> None:
+        wanted = self.spec.target.power_limit_mw
+        if not wanted:
+            return
+        assert seen.limit is not None and seen.found_mw is not None
+        try:
+            self.observed.settings["power_limit_mw"] = power_limit.enforce(seen.limit, seen.found_mw, wanted, self.folder)
+        except power_limit.PowerLimitError as error:
+            self.reporter.fail("skipped", str(error), error)
+
+    def _restore_power_limit(self, seen: power_limit.Sight) -> None:
+        """Put back what was found. What goes wrong here, and after a failure, is left to the supervisor."""
+        if not self.spec.target.power_limit_mw or seen.limit is None:
+            return
+        why = power_limit.moved(seen.limit, self.spec.target.power_limit_mw)
+        try:
+            power_limit.restore(seen.limit, self.folder)
+        except power_limit.PowerLimitError as error:
+            traceback.print_exception(error)
+        if why:
+            self.reporter.fail("target", why)
 
     # -- pieces -----------------------------------------------------------------------------------------------------
 

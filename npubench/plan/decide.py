@@ -9,9 +9,10 @@ from typing import get_args
 
 from npubench.contract.bundle import Bundle, content_digest, path_digest
 from npubench.contract.options import nearest
-from npubench.contract.runspec import LoadSpec, MeterSpec, Phase, RunSpec, Scenario, Seeds, TargetSpec, to_plain
+from npubench.contract.runspec import LoadSpec, MeterSpec, Phase, RunSpec, Scenario, Seeds, TargetSpec, limit_suffix, to_plain
 from npubench.errors import SuiteError
 from npubench.plan.grades import BATCH, GRADES, MULTI_STREAM_SAMPLES, TAIL, Grade, fewest_queries
+from npubench.plan.order import draw_order, round_seed
 from npubench.plan.suite import HostFile, Precision, RunEntry, SuiteFile, TargetEntry
 
 #: The version of RunSpec.
@@ -30,10 +31,13 @@ DEADLINES_S: dict[Phase, float] = {
     Phase.ACCURACY: 1800,
     Phase.WARM_UP: 300,
     Phase.SEARCH: 600,
+    Phase.RANGING: 240,
     Phase.BASELINE: 120,
     Phase.MEASURE: 300,
-    Phase.AUDIT: 300,
+    Phase.AUDIT: 600,
     Phase.CLOSE: 60,
+    Phase.PERTURBED: 3600,
+    Phase.REST: 120,
 }
 
 #: How often a phase may contain the window: the measured one is repeated when a searched rate does not certify.
@@ -69,7 +73,10 @@ def resolve_targets(suite: SuiteFile, host: HostFile) -> dict[str, TargetSpec]:
 def wishes(
     suite: SuiteFile, host: HostFile, targets: Mapping[str, TargetSpec], workloads: Sequence[str], where: Path
 ) -> list[Wish]:
-    """List every combination the suite asks for; repeats of official runs are interleaved, not adjacent.
+    """List every combination the suite asks for, in the order they are run in.
+
+    Repeats are interleaved, not adjacent: every round has each entry once. At the ranked grades the order of each round is drawn
+    by a seed of the suite's (:mod:`npubench.plan.order`); a smoke run keeps the suite's own.
 
     Raises:
         SuiteError: An unknown target or workload, or a window shorter than the grade's; with file, key and nearest name.
@@ -87,6 +94,7 @@ def wishes(
     grade = GRADES[suite.grade]
     found: list[Wish] = []
     for n, entry in enumerate(suite.run):
+        _check_limits(entry, targets, host, f"{where}: run[{n}].power_limits_w")
         for name in entry.targets:
             if name not in targets:
                 raise SuiteError(f"{where}: run[{n}].targets: unknown target '{name}'{nearest(name, targets)}")
@@ -99,9 +107,42 @@ def wishes(
                 f"({grade.duration_s:g} s)"
             )
     for repeat in range(grade.repeats):
-        for n, entry in enumerate(suite.run):
-            found.extend(_combinations(entry, ready, targets, repeat, f"{where}: run[{n}]"))
+        asked = [
+            wish
+            for n, entry in enumerate(suite.run)
+            for wish in _combinations(entry, ready, targets, repeat, f"{where}: run[{n}]")
+        ]
+        found += draw_order(asked, round_seed(suite, repeat + 1), _block, _member) if grade.ranked else asked
     return found
+
+
+def _block(wish: Wish) -> str:
+    """Return what a wish is compared within: one workload in one scenario."""
+    return f"{wish.workload} {wish.scenario.value}"
+
+
+def _member(wish: Wish) -> str:
+    return f"{wish.target.name} {wish.precision} {wish.place}"
+
+
+def draw_round(specs: Sequence[RunSpec], suite: SuiteFile, repeat: int) -> list[RunSpec]:
+    """Return plan entries as their ``repeat``-th processes (counted from 0), in the order drawn for that round."""
+    again = [repeated(spec, repeat) for spec in specs]
+    seed = round_seed(suite, repeat + 1)
+    return draw_order(
+        again, seed, lambda s: f"{s.workload} {s.load.scenario.value}", lambda s: f"{s.target.name} {s.precision} {s.run_id}"
+    )
+
+
+def repeated(spec: RunSpec, repeat: int) -> RunSpec:
+    """Return a decided run as its plan entry's ``repeat``-th process, counted from 0: the same under seeds of its own."""
+    again = replace(spec, repeat=repeat, load=replace(spec.load, seeds=_seeds(repeat)), run_id="")
+    return replace(again, run_id=run_id(again))
+
+
+def _seeds(repeat: int) -> Seeds:
+    move = repeat * REPEAT_SEEDS
+    return Seeds(SEEDS.qsl + move, SEEDS.sample_index + move, SEEDS.schedule + move, SEEDS.subset + move)
 
 
 def _artefacts(suite: SuiteFile, host: HostFile, name: str, where: Path) -> dict[str, str]:
@@ -118,11 +159,41 @@ def _combinations(
             for scenario in entry.scenarios:
                 for name in entry.targets:
                     artefact = ready[name].get(f"{workload}/{precision}", ready[name].get(workload, ""))
-                    yield Wish(targets[name], workload, precision, Scenario(scenario), repeat, entry, artefact, place)
+                    for target in _limited(targets[name], entry):
+                        yield Wish(target, workload, precision, Scenario(scenario), repeat, entry, artefact, place)
+
+
+def _limited(target: TargetSpec, entry: RunEntry) -> list[TargetSpec]:
+    """Return a target under each limit that is asked for; itself where none is."""
+    limits = dict.fromkeys(round(watts * 1000) for watts in entry.power_limits_w)
+    return [replace(target, name=target.name + limit_suffix(mw), power_limit_mw=mw) for mw in limits] or [target]
+
+
+def _check_limits(entry: RunEntry, targets: Mapping[str, TargetSpec], host: HostFile, key: str) -> None:
+    """Refuse limits that the host file does not allow, and names that two targets would share."""
+    for name in entry.targets if entry.power_limits_w else ():
+        here = host.target.get(name)
+        if name in targets and not (here and here.allow_power_limit):
+            raise SuiteError(
+                f"{key}: setting the power limit of target '{name}' changes this machine, and the host file does not allow it; "
+                f"write allow_power_limit = true under [target.{name}] in {host.place}"
+            )
+        for watts in entry.power_limits_w:
+            if round(watts * 1000) < 100:
+                raise SuiteError(f"{key}: {watts:g} W is no limit that a device can be held to")
+            if (taken := name + limit_suffix(round(watts * 1000))) in targets:
+                raise SuiteError(f"{key}: the suite has a target '{taken}' of its own; give that one another name")
 
 
 def decide(
-    wish: Wish, bundle: Bundle, suite: SuiteFile, host: HostFile, cache: Path, cores: Sequence[int], round_label: str
+    wish: Wish,
+    bundle: Bundle,
+    suite: SuiteFile,
+    host: HostFile,
+    cache: Path,
+    cores: Sequence[int],
+    round_label: str,
+    audit: bool = False,
 ) -> RunSpec:
     """Decide one run.
 
@@ -134,6 +205,7 @@ def decide(
         cache: Where compiled artefacts are kept.
         cores: Logical CPUs of this machine.
         round_label: The operator's label for measuring the same plan again.
+        audit: Whether audits are asked for; at a grade that has them they are carried out anyway.
 
     Raises:
         SuiteError: The bundle has no such variant; a server run without latency bound; a ready artefact that is not there;
@@ -149,9 +221,10 @@ def decide(
     if wish.artefact:
         path = Path(wish.artefact)
         if not path.exists():
-            raise SuiteError(f"{wish.place}: target.{target.name}.artefacts: {path} does not exist")
+            raise SuiteError(f"{wish.place}: target.{target.base}.artefacts: {path} does not exist")
         target = replace(target, artefact=str(path), artefact_digest=path_digest(path))
     load = _load(wish, bundle, grade)
+    audited = audit or grade.audited
     duration_s = load.min_duration_ns / 1e9
     spec = RunSpec(
         schema_version=SPEC_VERSION,
@@ -168,6 +241,7 @@ def decide(
         round=round_label,
         warm_up_ns=int(grade.warm_up_s * 1e9),
         baseline_ns=int(grade.baseline_s * 1e9),
+        ranging_ns=int(grade.ranging_s * 1e9),
         checked_queries=grade.checked,
         deadlines_s={
             p.value: suite.deadline_s.get(p.value, s + _WINDOWS.get(p, 0.0) * duration_s) for p, s in DEADLINES_S.items()
@@ -175,7 +249,9 @@ def decide(
         watchdog_s=suite.watchdog_s,
         cache=str(cache),
         cores=_cores(cores, host),
-        meters=_meters(target.name, host),
+        meters=_meters(target.base, host),
+        audits=audited,
+        audit_ns=int(grade.audit_s * 1e9) if audited else 0,
     )
     return replace(spec, run_id=run_id(spec))
 
@@ -197,6 +273,13 @@ def run_id(spec: RunSpec) -> str:
     plain = to_plain(spec)
     for key in ("run_id", "bundle", "cache", "deadlines_s", "watchdog_s", "meters"):
         plain.pop(key)
+    if not spec.target.power_limit_mw:
+        # A target left as it is has the run ids it had before limits could be asked for.
+        plain["target"].pop("power_limit_mw")
+    for key in ("audits", "audit_ns"):
+        # Nor does a run without audits have another id than it had before there were any.
+        if not plain[key]:
+            plain.pop(key)
     digest = content_digest(plain).removeprefix("sha256:")[:10]
     parts = [spec.workload, spec.precision, spec.load.scenario.value, spec.target.name, spec.grade]
     if spec.repeat:
@@ -216,7 +299,6 @@ def _load(wish: Wish, bundle: Bundle, grade: Grade) -> LoadSpec:
             f"server scenario"
         )
     batch = entry.batch or BATCH[scenario]
-    move = wish.repeat * REPEAT_SEEDS
     return LoadSpec(
         scenario=scenario,
         min_duration_ns=int(max(entry.duration_s or 0, grade.duration_s) * 1e9),
@@ -228,7 +310,7 @@ def _load(wish: Wish, bundle: Bundle, grade: Grade) -> LoadSpec:
         target_qps=float(entry.target_qps) if server and entry.target_qps != "auto" else None,
         latency_bound_ns=bound_ns if server else None,
         percentile=TAIL[scenario],
-        seeds=Seeds(SEEDS.qsl + move, SEEDS.sample_index + move, SEEDS.schedule + move, SEEDS.subset + move),
+        seeds=_seeds(wish.repeat),
     )
 
 

@@ -20,8 +20,14 @@ class Grade:
         repeats: Fresh processes a plan entry.
         warm_up_s: Warm-up at the measured load, s.
         baseline_s: Idle baseline before the window, where there are sensors, s.
+        ranging_s: Ranging run at the measured load before the baseline, where power is measured, s; 0 = none.
         checked: Timed queries whose outputs are compared with the accuracy phase.
         ranked: Whether such runs may be ranked and published.
+        audit_s: An audit that compares two loads measures each for at least this long, s.
+        audited: Whether audits are carried out unasked.
+        most_warm_ups: Warm-up windows of ``warm_up_s`` at most, where the level has not settled before.
+        most_repeats: Fresh processes a plan entry at most, where their interval is still wide after ``repeats``.
+        half_width: How wide is wide: half the interval of the headline over repeats ÷ its value.
     """
 
     name: GradeName
@@ -29,15 +35,27 @@ class Grade:
     repeats: int
     warm_up_s: float
     baseline_s: float
+    ranging_s: float
     checked: int
     ranked: bool
+    audit_s: float
+    audited: bool = False
+    most_warm_ups: int = 3
+    most_repeats: int = 1
+    half_width: float = 0.02
 
 
-#: Design §6. The warm-up of nightly and official runs is long enough for a card to leave its idle clocks.
+#: Design §6. The warm-up of nightly and official runs is long enough for a card to leave its idle clocks; a ranging run holds
+#: 30 updates of the slowest sensor that moves once a second, twice over. A card reaches its steady temperature within some
+#: minutes: official runs wait five for it, nightly ones half of one, of which a machine has many. Half a width of 2 % is the
+#: field's line for "materially different" (``npubench.analyze.intervals.MATERIAL``); eight processes of ten minutes are a
+#: morning for a dozen cells, and from there on every further one narrows the interval by less than a tenth.
 GRADES: dict[str, Grade] = {
-    "smoke": Grade("smoke", 1.0, 1, 0.25, 0.5, 16, False),
-    "nightly": Grade("nightly", 60.0, 1, 5.0, 5.0, 64, True),
-    "official": Grade("official", 600.0, 3, 30.0, 30.0, 256, True),
+    "smoke": Grade("smoke", 1.0, 1, 0.25, 0.5, 0.0, 16, False, audit_s=0.3),
+    "nightly": Grade("nightly", 60.0, 1, 5.0, 5.0, 0.0, 64, True, audit_s=5.0, most_warm_ups=6),
+    "official": Grade(
+        "official", 600.0, 3, 30.0, 30.0, 60.0, 256, True, audit_s=30.0, audited=True, most_warm_ups=10, most_repeats=8
+    ),
 }
 
 #: The tail each scenario is judged by (MLPerf inference rules): p90 single-stream, p99 multi-stream and server.

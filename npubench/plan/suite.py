@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import tomllib
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
+from npubench.contract.facts import meant
 from npubench.contract.options import nearest
 from npubench.errors import SuiteError
 from npubench.plan.grades import GradeName
@@ -20,7 +21,19 @@ SUITE_VERSION = 1
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "vendor"]
 PhaseName = Literal[
-    "load-plugin", "compile", "load-executor", "accuracy", "warm-up", "search", "baseline", "measure", "audit", "close"
+    "load-plugin",
+    "compile",
+    "load-executor",
+    "accuracy",
+    "warm-up",
+    "search",
+    "ranging",
+    "baseline",
+    "measure",
+    "audit",
+    "close",
+    "perturbed",
+    "rest",
 ]
 MeterKind = Literal["rapl", "hwmon", "nvml", "redfish", "snmp", "scpi"]
 ScenarioName = Literal["single-stream", "multi-stream", "server", "offline"]
@@ -72,6 +85,8 @@ class RunEntry(Part):
     """Server arrival rate, queries/s; "auto" searches for the highest that meets the latency bound."""
     latency_bound_ms: Annotated[float, Field(gt=0, strict=False)] | None = None
     """A server latency bound in place of the workload's own, ms."""
+    power_limits_w: list[Annotated[float, Field(gt=0, le=100_000, strict=False)]] = []
+    """Power limits to measure each target under, W, a target ``NAME@100W`` each; the host file must allow it for the target."""
 
 
 class SuiteFile(Part):
@@ -106,6 +121,8 @@ class HostTarget(Part):
     """Options, over the suite's."""
     artefacts: dict[str, str] = {}
     """Ready artefacts, over the suite's; paths relative to the host file."""
+    allow_power_limit: bool = False
+    """Whether a suite may set the device's power limit while it measures; what was found is put back."""
 
 
 class HostMeter(Part):
@@ -129,7 +146,8 @@ class HostFile(Part):
     target: dict[str, HostTarget] = {}
     """Target name → what it is here."""
     system: dict[str, str] = {}
-    """The operator's declaration of the system: serial numbers, cooling, power supply."""
+    """The operator's declaration of the system. A key that is a captured fact's id is held against the machine; others, such
+    as cooling or power supply, are the operator's own."""
     meter: dict[str, HostMeter] = {}
     """Meter name → meter."""
     free_cores: list[int] = []
@@ -177,6 +195,12 @@ def read_host(path: Path | None) -> HostFile:
     if path is None:
         return HostFile(schema_version=1)
     read, folder = parse_file(path, HostFile), path.parent
+    for key in read.system:
+        if near := meant(key):
+            raise SuiteError(
+                f"{path}: system.{key}: did you mean '{near}'? That is captured from the machine and compared; "
+                "any key less like it is the operator's own"
+            )
     here = {
         name: target.model_copy(
             update={"artefacts": {key: str((folder / file).resolve()) for key, file in target.artefacts.items()}}

@@ -10,20 +10,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npubench.analyze.courses import read_courses
+from npubench.analyze.audits.verdict import Audit
+from npubench.analyze.client import Client, ClientFacts, account_client, holders, judge_client, working
+from npubench.analyze.courses import Course, read_courses
+from npubench.analyze.declaration import compare_declared
 from npubench.analyze.estimate import Estimate
 from npubench.analyze.finding import Finding, by_gravity
 from npubench.analyze.metrics import compute_metrics, find_drift, no_metrics
 from npubench.analyze.outputs import Score, compare_checked, score_outputs
 from npubench.analyze.power_rules import PowerFacts, judge_power
+from npubench.analyze.ranging import Ranging, account_ranging, unfixed_ranges
 from npubench.analyze.readings import EnergyAccount, account_energy
-from npubench.analyze.validity import Facts, judge
+from npubench.analyze.stability import Stability, find_stability
+from npubench.analyze.stability_rules import judge_stability
+from npubench.analyze.validity import Facts, issue_lag_ns, judge
 from npubench.contract.backend import CONTRACT_VERSION
 from npubench.contract.bundle import Bundle
-from npubench.contract.runspec import Phase, RunSpec, from_plain
+from npubench.contract.runspec import Phase, RunSpec, Scenario, from_plain
 from npubench.measure.sampler import METERS, READINGS
 from npubench.measure.trace import Trace, read_arrays, read_trace
-from npubench.record.machine import device_rows
+from npubench.record.audited import Checked, audit_run
+from npubench.record.machine import device_rows, stable_facts, volatile_facts
 from npubench.record.schema import (
     SCHEMA_VERSION,
     ArtefactReference,
@@ -66,7 +73,7 @@ def build_record(folder: Path, bundle: Bundle, score: Score) -> Record:
         status=judged.status,
         reason=judged.reason,
         spec=spec,
-        system=_system(supervised, observed),
+        system=_system(supervised, observed, judged),
         bundle=_bundle_reference(bundle, spec),
         artefact=None
         if artefact is None
@@ -78,10 +85,10 @@ def build_record(folder: Path, bundle: Bundle, score: Score) -> Record:
         metrics=judged.metrics,
         findings=judged.findings,
         energy=judged.energy,
-        ranging=(),  # no ranging run is carried out yet
-        audits=(),
-        client=None,
-        stability=None,
+        ranging=judged.ranging,
+        audits=judged.audits,
+        client=judged.client,
+        stability=judged.stability,
         provenance=Provenance(
             harness=supervised.harness,
             contract=CONTRACT_VERSION,
@@ -107,6 +114,12 @@ class _Judged(NamedTuple):
     metrics: Mapping[str, Estimate]
     findings: tuple[Finding, ...] = ()
     energy: tuple[Energy, ...] = ()
+    ranging: tuple[Ranging, ...] = ()
+    audits: tuple[Audit, ...] = ()
+    client: Client | None = None
+    stability: Stability | None = None
+    courses: tuple[Course, ...] = ()
+    window: tuple[int, int] | None = None
 
 
 def _verdict(
@@ -125,7 +138,8 @@ def _verdict(
 
     if outcome.kind == "skipped":
         return none("skipped", outcome.reason)
-    if outcome.kind != "finished":
+    # What ends a worker with the perturbed model costs no measured figure: it is that audit's to judge.
+    if outcome.kind != "finished" and not (spec.audits and outcome.phase == Phase.PERTURBED.value):
         return none("failed", outcome.reason)
     try:
         trace = read_trace(folder / "trace.npz")
@@ -137,15 +151,13 @@ def _verdict(
         return none("failed", f"the worker left a damaged trace: {error}")
     if not trace.samples:
         return none("failed", "no sample completed in the window")
-    canary = compare_checked(sample, timed, kept, bundle.keep)
-    if canary.garbage:
-        name = f"{spec.target.backend}:{spec.target.device} on {spec.workload}"
-        return none(
-            "failed",
-            f"{name}: outputs under load differ from the accuracy phase's for the same samples: relative distance "
-            f"{canary.worst:.3g}, allowed {canary.tolerance:g}, over {canary.checked} checked samples",
-        )
+    unsettled = int(stored["unsettled"][0]) if "unsettled" in stored else 0
+    checked = Checked(kept, compare_checked(sample, timed, kept, bundle.keep), unsettled)
     metrics = compute_metrics(trace, scenario)
+    accounts = _accounts(folder, trace, observed, spec.baseline_ns)
+    audits, on_audits, accounts = audit_run(folder, spec, bundle, trace, metrics, observed, checked, accounts)
+    if garbage := _garbage(checked, f"{spec.target.backend}:{spec.target.device} on {spec.workload}"):
+        return none("failed", garbage)._replace(audits=audits)
     names = [output.name for output in bundle.outputs]
     metrics["accuracy"] = score_outputs(bundle.gate, names, kept, bundle.load_labels(), bundle.load_reference(), score)
     findings = judge(
@@ -162,16 +174,51 @@ def _verdict(
             calibrated=supervised.calibration is not None,
         )
     )
-    accounts = _accounts(folder, trace, observed, spec.baseline_ns)
-    courses = read_courses([folder / READINGS, folder / METERS])
-    findings = by_gravity((*findings, *judge_power(PowerFacts(spec.grade, accounts, courses, trace))))
+    paths = [folder / READINGS, folder / METERS]
+    courses, ranging = read_courses(paths), account_ranging(paths, _ranging_span(observed))
+    client, on_client = _client(spec, trace, supervised, observed)
+    differing = compare_declared(supervised.declared, stable_facts(supervised.captured, observed), spec.grade)
+    power = judge_power(PowerFacts(spec.grade, accounts, courses, trace, ranging, unfixed_ranges(paths)))
+    stability = find_stability(trace, scenario, observed.get("warm_up", {}))
+    steady = judge_stability(stability, spec.grade)
+    findings = by_gravity((*findings, *steady, *on_audits, *on_client, *differing, *power))
     grave = [finding for finding in findings if finding.severity == "invalid"]
+    window = (trace.start_ns, trace.end_ns)
     simulated = bool(observed["device"].get("simulated"))
     energy = tuple(Energy(**asdict(account), simulated=simulated) for account in accounts)
     if grave:
         reason = f"{grave[0].rule}: {grave[0].observed}; required: {grave[0].required}"
-        return _Judged("invalid", reason, metrics, findings, energy)
-    return _Judged("ok", None, metrics, findings, energy)
+        return _Judged("invalid", reason, metrics, findings, energy, ranging, audits, client, stability, courses, window)
+    return _Judged("ok", None, metrics, findings, energy, ranging, audits, client, stability, courses, window)
+
+
+def _garbage(checked: Checked, name: str) -> str:
+    """Return why the outputs under load are not those that were scored, or ""."""
+    canary = checked.canary
+    if canary.garbage:
+        return (
+            f"{name}: outputs under load differ from the accuracy phase's for the same samples: relative distance "
+            f"{canary.worst:.3g}, allowed {canary.tolerance:g}, over {canary.checked} checked samples"
+        )
+    if checked.unsettled:
+        return f"{name}: outputs of {checked.unsettled} checked requests changed after they had been handed over"
+    return ""
+
+
+def _client(
+    spec: RunSpec, trace: Trace, supervised: Supervised, observed: Mapping[str, Any]
+) -> tuple[Client, tuple[Finding, ...]]:
+    """Account for the harness's own health in the window, and judge it."""
+    scenario, counted, foreign = spec.load.scenario, observed.get("client", {}), supervised.outcome.foreign
+    lag = float(np.percentile(issue_lag_ns(trace), 99)) if scenario is Scenario.SERVER else None
+    client = account_client(counted, trace, scenario, foreign, lag)
+    return client, judge_client(ClientFacts(spec.grade, client, trace.window_ns, working(holders(counted, foreign))))
+
+
+def _ranging_span(observed: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return start and end of the ranging run's load, ns; None where there was none."""
+    span = observed.get("ranging")
+    return (int(span["start_ns"]), int(span["end_ns"])) if span else None
 
 
 def _accounts(folder: Path, trace: Trace, observed: Mapping[str, Any], baseline_ns: int) -> tuple[EnergyAccount, ...]:
@@ -187,7 +234,7 @@ def _accounts(folder: Path, trace: Trace, observed: Mapping[str, Any], baseline_
     )
 
 
-def _system(supervised: Supervised, observed: Mapping[str, Any]) -> System:
+def _system(supervised: Supervised, observed: Mapping[str, Any], judged: _Judged) -> System:
     return System(
         **asdict(supervised.machine),
         device=device_rows(observed.get("device", {})),
@@ -197,8 +244,8 @@ def _system(supervised: Supervised, observed: Mapping[str, Any]) -> System:
         environment=observed.get("environment", {}),
         simulated=bool(observed.get("device", {}).get("simulated", False)),
         declared=supervised.declared,
-        stable={},
-        volatile={},
+        stable=stable_facts(supervised.captured, observed),
+        volatile=volatile_facts(supervised.captured, observed, judged.courses, judged.window),
     )
 
 

@@ -6,14 +6,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
+from typing import Any
 
 import npubench
 from npubench.analyze.outputs import Score
 from npubench.contract.bundle import Bundle
 from npubench.contract.runspec import RunSpec, to_plain
 from npubench.errors import StoreError
+from npubench.measure.capture import capture_machine
 from npubench.measure.runner import OnEvent, interpreter, run_worker
 from npubench.record.account import build_record
+from npubench.record.challenge import make_challenge
+from npubench.record.declared import write_declared
 from npubench.record.machine import Machine
 from npubench.record.schema import Record
 from npubench.record.store import Store
@@ -47,7 +51,19 @@ def conduct(
     """
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     folder = store.open_run(spec.run_id)
-    outcome = run_worker(spec, folder, on_event)
+    captured = capture_machine()
+    challenge = make_challenge(spec, bundle) if spec.audits else None
+
+    def tell(event: Mapping[str, Any]) -> None:
+        if challenge is not None:
+            challenge.hand_over(folder, event)
+        on_event(event)
+
+    try:
+        outcome = run_worker(spec, folder, tell)
+    finally:
+        if challenge is not None:
+            challenge.discard(folder)
     if outcome.kind == "store":
         # Nothing is known of the run, so nothing is kept of it: the same command measures it once there is room.
         raise StoreError(
@@ -61,11 +77,16 @@ def conduct(
         declared=declared,
         machine=machine,
         outcome=outcome,
+        captured=captured,
     )
     try:
         # A plug-in shares the worker's process and can reach its order: what is kept is the supervisor's own.
         (folder / "spec.json").write_text(json.dumps(to_plain(spec), indent=1, ensure_ascii=False), encoding="utf-8")
         write_supervised(folder, supervised)
+        if spec.audits:
+            write_declared(folder, spec)
+        if challenge is not None:
+            challenge.conclude(spec, folder, outcome)
         try:
             record = build_record(folder, bundle, score)
         except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:

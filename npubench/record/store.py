@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +56,11 @@ class Store:
         self.root = root
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, before_clearing: Callable[[Path], None] = lambda folder: None) -> Iterator[None]:
         """Hold the store for writing, and remove what a killed process left open.
+
+        Args:
+            before_clearing: Given the folder of what was left open, before it is removed.
 
         Raises:
             StoreError: It cannot be written, or another process is writing to it.
@@ -74,6 +77,7 @@ class Store:
                 raise StoreError(
                     f"{self.root}: another npubench is writing to this store; wait for it or choose another --store"
                 ) from error
+            before_clearing(self.root / _OPEN)
             shutil.rmtree(self.root / _OPEN, ignore_errors=True)
             yield
 
@@ -159,7 +163,7 @@ def read_record(path: Path) -> Record:
         raise RecordError(f"{path}: no such record") from error
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {_why(error)}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"{path}: truncated or damaged ({error})") from error
     if not isinstance(data, dict) or not isinstance(data.get("schema_version"), int):
         raise RecordError(f"{path}: not a record: key 'schema_version' is missing")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from npubench.contract.runspec import from_plain, to_plain
+from npubench.measure.capture import Captured
 from npubench.measure.runner import Outcome
 from npubench.record.machine import Machine
 
@@ -27,6 +28,7 @@ class Supervised:
         declared: The operator's declaration of the system.
         machine: The host.
         outcome: How the worker ended.
+        captured: Facts of the host, read right before the run.
         heeded: Whether the worker's own account is used; not where it is damaged.
     """
 
@@ -38,6 +40,7 @@ class Supervised:
     machine: Machine
     outcome: Outcome
     heeded: bool = True
+    captured: Captured = field(default_factory=Captured)
 
 
 def write_supervised(folder: Path, supervised: Supervised) -> None:

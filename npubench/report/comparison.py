@@ -21,7 +21,8 @@ from npubench.report.course import power_courses
 from npubench.report.differences import find_differences, system_rows
 from npubench.report.efficiency import energy_rows
 from npubench.report.page import Cell, ComparisonPage, Curve, Distribution, Row, Subject, SystemCard, Table
-from npubench.report.ratio import Measured, compare, incomparable, mean_of, read_measured, worst
+from npubench.report.power_sweep import power_sweeps
+from npubench.report.ratio import Measured, compare, doubt_about, incomparable, mean_of, read_measured, worst
 
 #: Where a latency curve is drawn: dense in the tail, where buyers look.
 QUANTILES = (0.0, *(n / 100 for n in range(1, 100)), 0.995, 0.998, 0.999, 1.0)
@@ -30,18 +31,22 @@ Key = tuple[str, ...]
 Group = dict[tuple[str, str], list[Entry]]
 
 
-def build_page(title: str, entries: Sequence[Entry], baseline: str = "", hardware: Hardware | None = None) -> ComparisonPage:
+def build_page(
+    title: str, entries: Sequence[Entry], baseline: str | None = "", hardware: Hardware | None = None
+) -> ComparisonPage:
     """Build a comparison of all subjects among ``entries``.
 
     Args:
         title: The page's title.
         entries: Runs, already narrowed to one measurement a cell (see ``select.latest``).
-        baseline: The subject that ratios are against, as its label or ``target/precision``; the first where it is empty.
+        baseline: The subject that ratios are against, as its label or ``target/precision``; the first where it is empty, and
+            nobody where it is ``None``.
         hardware: The hardware catalogue; the installed one where it is ``None``.
     """
     groups = _by_subject(entries)
     subjects = _subjects(groups)
-    against = next((s.key for s in subjects if baseline in names_of(s)), subjects[0].key if subjects else "")
+    first = subjects[0].key if subjects and baseline is not None else ""
+    against = next((s.key for s in subjects if baseline in names_of(s)), first)
     measured = {key: {cell: read_measured(there) for cell, there in group.items()} for key, group in groups.items()}
     tables = tuple(table for scenario in Scenario if (table := _table(scenario, subjects, groups, measured, against)).rows)
     records = {key: [entry.record for there in group.values() for entry in there] for key, group in groups.items()}
@@ -62,6 +67,7 @@ def build_page(title: str, entries: Sequence[Entry], baseline: str = "", hardwar
         unpaired=_unpaired(subjects, groups),
         energy=energy_rows(subjects, measured, against, hardware if hardware is not None else shipped_hardware()),
         courses=power_courses(groups),
+        sweeps=power_sweeps(subjects, measured),
     )
 
 
@@ -150,7 +156,8 @@ def _cell(subject: Subject, measured: Measured, base: Measured | None, is_baseli
     scenario = poor.spec.load.scenario
     metrics = _over(records) if poor.status in ("ok", "invalid") else {}
     headline = HEADLINE[scenario].metric
-    findings: dict[tuple[str, str], Finding] = {(f.rule, f.observed): f for record in records for f in record.findings}
+    said = (*doubt_about(records), *(finding for record in records for finding in record.findings))
+    findings: dict[tuple[str, str], Finding] = {(f.rule, f.observed): f for f in said}
     ratio = compare(measured, base) if base is not None and not is_baseline and subjects > 1 else None
     return Cell(
         subject=subject.key,

@@ -25,7 +25,7 @@ from npubench.report.page import Band, PowerCourse, Series
 STEPS = 240
 
 #: Phases that are shown: those from the sampler's start on in which the device works or rests.
-SHOWN = (Phase.ACCURACY, Phase.WARM_UP, Phase.SEARCH, Phase.BASELINE, Phase.MEASURE)
+SHOWN = (Phase.ACCURACY, Phase.WARM_UP, Phase.SEARCH, Phase.RANGING, Phase.BASELINE, Phase.MEASURE)
 
 #: A clock this far below the window's highest counts as held back; power management moves it by less.
 CLOCK_DROP = 0.9

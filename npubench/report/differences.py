@@ -17,6 +17,10 @@ PER_RUN = ("batch:", "in-flight:", "bundle:")
 SYSTEM_ROWS = ("cpu", "physical-cores", "logical-cores", "memory", "operating-system", "kernel", "governor", "virtualisation")
 
 
+#: Captured facts that stand elsewhere among the differences.
+SAID = ("packages-digest", "cores", "threads", "device-kind")
+
+
 def system_rows(record: Record) -> dict[str, str]:
     """Return the host as id → text."""
     system = record.system
@@ -76,6 +80,8 @@ def _of_one(record: Record) -> dict[str, str]:
             facts[f"{name}:{load}"] = str(provenance.settings[key])
     facts[f"bundle:{spec.workload}"] = record.bundle.work_digest.removeprefix("sha256:")[:12]
     facts |= {f"system:{row}": value for row, value in system_rows(record).items() if row in SYSTEM_ROWS}
+    # What was captured says more than the rows; what rows and packages say already is not said twice.
+    facts |= {f"system:{key}": value for key, value in system.stable.items() if key not in (*SYSTEM_ROWS, *SAID)}
     facts["python"] = system.python
     facts["harness"] = provenance.harness
     facts |= {f"version:{key}": value for key, value in system.versions.items()}

@@ -13,10 +13,12 @@ import numpy as np
 from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.intervals import over_repeats
 from npubench.analyze.readings import EVIDENCE
+from npubench.analyze.repeats import widened
 from npubench.analyze.roofline import Roofline, roofline
 from npubench.plan.grades import GRADES
 from npubench.plan.hardware import Hardware, declared_tdp
 from npubench.record.schema import Energy, Record
+from npubench.report.alike import unlike_among
 from npubench.report.page import EnergyCell, EnergyLine, EnergyRow, Policy, Ratio, Subject, Verdict
 from npubench.report.ratio import CONFIDENCE, Measured, incomparable, ratio_over_repeats, worst
 
@@ -86,14 +88,14 @@ def compare_energy(a: Sequence[Record], b: Sequence[Record], key: tuple[str, str
     up, down = _bounds(first), _bounds(second)
     if len(first) > 1 and len(second) > 1:
         values = [[float(e.value) for e in side if e.value is not None] for side in (first, second)]
-        found = ratio_over_repeats(values[0], values[1], True)
+        found = ratio_over_repeats(values[0], values[1], True, widened(GRADES[a[0].spec.grade]))
         middle, low, high = found.value, found.low or found.value, found.high or found.value
     else:
         middle = low = high = (first[0].value or 0.0) / (second[0].value or 1.0)
     assert middle is not None and low is not None and high is not None
     low, high = low * up[0] / down[1], high * up[1] / down[0]
     verdict: Verdict = "better" if low > 1 else "worse" if high < 1 else "indistinguishable"
-    return Ratio(middle, low, high, CONFIDENCE, None, verdict)
+    return Ratio(middle, low, high, CONFIDENCE, None, verdict, unlike=unlike_among(a, b))
 
 
 def policy(ratio: Ratio) -> Policy:
@@ -198,7 +200,7 @@ def _ranked(cells: Sequence[EnergyCell], records: Mapping[str, Sequence[Record]]
     groups: dict[tuple[object, ...], list[tuple[float, str]]] = {}
     for cell in cells:
         for line in cell.lines:
-            kind = _rankable(records[cell.subject], line)
+            kind = rankable(records[cell.subject], line)
             if kind and line.samples_per_joule.value is not None:
                 groups.setdefault(kind, []).append((line.samples_per_joule.value, cell.subject))
     places = {
@@ -211,15 +213,15 @@ def _ranked(cells: Sequence[EnergyCell], records: Mapping[str, Sequence[Record]]
         replace(
             cell,
             lines=tuple(
-                replace(line, rank=places.get((_rankable(records[cell.subject], line), cell.subject))) for line in cell.lines
+                replace(line, rank=places.get((rankable(records[cell.subject], line), cell.subject))) for line in cell.lines
             ),
         )
         for cell in cells
     )
 
 
-def _rankable(records: Sequence[Record], line: EnergyLine) -> tuple[object, ...]:
-    """Return what lines must share to be ranked together; empty for one that must not be ranked."""
+def rankable(records: Sequence[Record], line: EnergyLine) -> tuple[object, ...]:
+    """Return what a line of ``records`` shares with those it is ranked among; empty for one that must not be ranked."""
     poor = worst(records)
     grade = GRADES[poor.spec.grade]
     if line.simulated or poor.system.simulated or poor.status != "ok" or not grade.ranked or len(records) < grade.repeats:

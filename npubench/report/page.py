@@ -50,7 +50,9 @@ class Ratio:
     """A against B for one metric of one row: > 1 means A is better, whatever the metric's direction.
 
     ``low``/``high`` bound it at ``confidence``; ``p_value`` is of a two-sided rank test, or ``None`` where there
-    are too few windows to reject at all. ``reason`` says why a pair is not comparable.
+    are too few windows to reject at all. ``reason`` says why a pair is not comparable. ``unlike`` names the conditions in
+    which it is not, though there is a ratio: ``system``, ``driver``, ``firmware``, ``power-cap``, ``precision``,
+    ``boundary``, ``client`` (see ``report.alike``).
     """
 
     value: float | None
@@ -60,6 +62,7 @@ class Ratio:
     p_value: float | None
     verdict: Verdict
     reason: str = ""
+    unlike: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,46 @@ class EnergyRow:
     cells: tuple[EnergyCell, ...]
 
 
+#: Whether a limit has the most samples a joule for certain, shares that with others, or neither.
+SweepMark = Literal["best", "tie", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class PowerPoint:
+    """One subject of a power sweep.
+
+    ``limit_watts`` is what was asked for, or, where ``asked`` is false, what was in force as the target was found; ``None``
+    where nothing says so. ``throughput`` and ``line`` are ``None`` where there is nothing of the kind, and ``status`` and
+    ``reason`` then say why.
+    """
+
+    subject: str
+    limit_watts: float | None
+    asked: bool
+    status: str
+    reason: str
+    throughput: Estimate | None
+    line: EnergyLine | None
+    mark: SweepMark = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PowerSweep:
+    """One target under several power limits in one row, by the sensors of one domain and evidence; empty where there are none.
+
+    ``unranked`` says, as an id, why no limit is marked as the best.
+    """
+
+    scenario: str
+    workload: str
+    title: Mapping[str, str]
+    label: str
+    domain: str
+    evidence: str
+    points: tuple[PowerPoint, ...]
+    unranked: str
+
+
 @dataclass(frozen=True, slots=True)
 class Band:
     """A stretch of time with a name: a phase, or why a device was slower; seconds from the window's start."""
@@ -261,3 +304,4 @@ class ComparisonPage:
     unpaired: tuple[str, ...]
     energy: tuple[EnergyRow, ...] = ()
     courses: tuple[PowerCourse, ...] = ()
+    sweeps: tuple[PowerSweep, ...] = ()

@@ -11,7 +11,7 @@ from npubench.record.store import Entry
 from npubench.report.differences import find_differences
 from npubench.report.efficiency import energy_lines
 from npubench.report.page import Difference, EnergyLine, Ratio
-from npubench.report.ratio import compare, headline_of, read_measured, worst
+from npubench.report.ratio import compare, doubt_about, headline_of, read_measured, worst
 from npubench.report.select import Selection, coordinates, latest
 
 
@@ -95,6 +95,7 @@ def _cells(selection: Selection, keys: list[str]) -> dict[tuple[str, ...], list[
 def _pair(cell: tuple[str, ...], keys: list[str], a: list[Entry], b: list[Entry]) -> Pair:
     first, second = read_measured(a), read_measured(b)
     headline = HEADLINE[a[0].record.spec.load.scenario].metric
+    said = [*doubt_about(first.records), *doubt_about(second.records), *(f for e in (*a, *b) for f in e.record.findings)]
     shown = tuple(value for key, value in zip(keys, cell, strict=True) if key != "system")
     return Pair(
         cell=shown,
@@ -105,7 +106,7 @@ def _pair(cell: tuple[str, ...], keys: list[str], a: list[Entry], b: list[Entry]
         b_status=worst(second.records).status,
         grades=tuple(dict.fromkeys(entry.record.spec.grade for entry in (*a, *b))),
         ratio=compare(first, second),
-        findings=tuple(dict.fromkeys(f.rule for e in (*a, *b) for f in e.record.findings if f.severity != "note")),
+        findings=tuple(dict.fromkeys(f.rule for f in said if f.severity != "note")),
         energy_a=energy_lines(first.records, second.records),
         energy_b=energy_lines(second.records),
     )

@@ -10,13 +10,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from npubench.analyze.estimate import Estimate, absent
-from npubench.analyze.intervals import block_medians, over_repeats, rank_test, ratio_of_percentiles, split_windows
+from npubench.analyze.finding import Finding
+from npubench.analyze.intervals import block_medians, rank_test, ratio_of_percentiles, split_windows
 from npubench.analyze.metrics import HEADLINE
+from npubench.analyze.repeats import mean_over_repeats, wide_interval, widened
 from npubench.contract.runspec import Scenario
 from npubench.measure.trace import Trace, read_trace
 from npubench.plan.grades import GRADES
 from npubench.record.schema import Record
 from npubench.record.store import Entry
+from npubench.report.alike import unlike_among
 from npubench.report.page import Ratio, Verdict
 
 #: Confidence of the interval, and the level of the rank test that must agree with it.
@@ -61,7 +64,18 @@ def mean_of(records: Sequence[Record], name: str) -> Estimate:
     values = [record.metrics[name].value if name in record.metrics else None for record in records]
     known = [value for value in values if value is not None]
     unit = next(record.metrics[name].unit for record in records if name in record.metrics)
-    return over_repeats(known, unit) if len(known) == len(values) else absent(unit, "absent in some repeats")
+    if len(known) != len(values):
+        return absent(unit, "absent in some repeats")
+    return mean_over_repeats(known, unit, GRADES[records[0].spec.grade])
+
+
+def doubt_about(records: Sequence[Record]) -> tuple[Finding, ...]:
+    """Return the finding on a cell whose headline is still uncertain after its repeats, or nothing."""
+    name = HEADLINE[records[0].spec.load.scenario].metric
+    values = [record.metrics[name].value if name in record.metrics else None for record in records]
+    known = [value for value in values if value is not None]
+    finding = wide_interval(known, GRADES[records[0].spec.grade]) if len(known) == len(values) else None
+    return () if finding is None else (finding,)
 
 
 def incomparable(a: Record, b: Record) -> str:
@@ -101,14 +115,17 @@ def compare(a: Measured, b: Measured) -> Ratio:
         return Ratio(None, None, None, CONFIDENCE, None, "not-comparable", "no-headline")
     first, second = ([float(v) for v in side if v is not None] for side in values)
     if len(first) > 1 and len(second) > 1:
-        estimate = ratio_over_repeats(first, second, headline.higher_is_better)
+        level = widened(GRADES[a.records[0].spec.grade])
+        estimate = ratio_over_repeats(first, second, headline.higher_is_better, level)
     elif headline.higher_is_better:
         estimate = _of_rates(a.records[0].metrics[headline.metric], b.records[0].metrics[headline.metric])
     else:
         estimate = _of_latencies(a, b)
     test = rank_test(_series(a, scenario), _series(b, scenario), ALPHA)
     p = None if test is None else test.p
-    return Ratio(estimate.value, estimate.low, estimate.high, CONFIDENCE, p, _verdict(estimate, p), estimate.reason or "")
+    conditions = unlike_among(a.records, b.records)
+    verdict = _verdict(estimate, p)
+    return Ratio(estimate.value, estimate.low, estimate.high, CONFIDENCE, p, verdict, estimate.reason or "", conditions)
 
 
 def _verdict(estimate: Estimate, p: float | None) -> Verdict:
@@ -163,8 +180,15 @@ def _of_latencies(a: Measured, b: Measured) -> Estimate:
     return replace(estimate, low=second.low / first.high, high=second.high / first.low, confidence=CONFIDENCE, reason=None)
 
 
-def ratio_over_repeats(a: Sequence[float], b: Sequence[float], higher_is_better: bool) -> Estimate:
-    """Return the ratio of geometric means over repeats with Welch's interval on the logarithms (Welch 1947)."""
+def ratio_over_repeats(a: Sequence[float], b: Sequence[float], higher_is_better: bool, level: float = CONFIDENCE) -> Estimate:
+    """Return the ratio of geometric means over repeats with Welch's interval on the logarithms (Welch 1947).
+
+    Args:
+        a, b: One value a repeat of each side, above 0; two or more.
+        higher_is_better: Whether A ÷ B or B ÷ A says how much better A is.
+        level: Where Student's quantile is taken, so that the interval covers with :data:`CONFIDENCE`; higher where how many
+            repeats there are was decided by their own interval (``npubench.analyze.intervals.level``).
+    """
     logs = [np.log(np.asarray(side)) * (1 if higher_is_better else -1) for side in (a, b)]
     difference = float(logs[0].mean() - logs[1].mean())
     shares = [float(side.var(ddof=1)) / len(side) for side in logs]
@@ -174,7 +198,7 @@ def ratio_over_repeats(a: Sequence[float], b: Sequence[float], higher_is_better:
     freedom = variance**2 / sum(share**2 / (len(side) - 1) for share, side in zip(shares, logs, strict=True))
     from scipy.stats import t as student
 
-    half = float(student.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(variance)
+    half = float(student.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
     return Estimate(
         value=math.exp(difference),
         unit="ratio",

@@ -18,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npubench.contract import Done, Executor, Offload, Tensors, input_check
+from npubench.testing.account import Account
 from npubench.testing.faults import FAULTS, spoil, strike
 from npubench.testing.graph import Graph
-from npubench.testing.laws import jitter_ns, service_time_ns
-from npubench.testing.meter import Account, Meter
+from npubench.testing.laws import jitter_ns, law_text, service_time_ns
+from npubench.testing.limit import limited, read_limit
+from npubench.testing.meter import Meter
 from npubench.testing.options import SimulatedOptions, law_of
 
 #: How long before a deadline to stop sleeping and look at the clock instead: Linux' default timer slack is 50 µs
@@ -88,7 +90,7 @@ class SimulatedExecutor(Executor):
     """The probe's graph on a simulated device, host memory to host memory, in the time the law says."""
 
     def __init__(self, graph: Graph, device: str, options: SimulatedOptions) -> None:
-        self.law = law_of(device, options)
+        self.law = limited(law_of(device, options), read_limit(device))
         self.inputs = graph.inputs
         self.outputs = graph.outputs
         self.max_batch = self.law.max_batch
@@ -149,7 +151,9 @@ class SimulatedExecutor(Executor):
         self._meter.close()
         if self._options.truth:
             truth = self.truth()
-            np.savez(self._options.truth, **{field.name: getattr(truth, field.name) for field in fields(Truth)})
+            columns = {field.name: getattr(truth, field.name) for field in fields(Truth)}
+            base = np.array(self.account.base_ns)
+            np.savez(self._options.truth, **columns, base_ns=base, law=np.array(law_text(self.law)))
 
     def _fault(self, index: int) -> str:
         """Return the fault that request ``index`` suffers, or ""; those of load and close are no request's."""
@@ -168,7 +172,8 @@ class SimulatedExecutor(Executor):
             index, self._count = self._count, self._count + 1
             if index % _AHEAD == 0 and index:
                 self._jitter = jitter_ns(self.law, index, _AHEAD).tolist()
-            service = service_time_ns(self.law, self._jitter[index % _AHEAD], batch, self._served_ns)
+            busy = self._meter.busy_ns(start)
+            service = service_time_ns(self.law, self._jitter[index % _AHEAD], batch, self._served_ns, busy)
             self._served_ns += service
             self._in_flight += 1
             self._meter.begin(start)

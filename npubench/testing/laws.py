@@ -6,13 +6,18 @@ against what was true.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from npubench.testing.courses import SHAPES, Course, drawn_pj
+from npubench.testing.showing import SensorModel
 
 #: The laws by which a request's service time may scatter.
 JITTERS = ("none", "uniform", "lognormal", "gamma")
@@ -23,6 +28,19 @@ _JITTER_BLOCK = 4096
 
 #: Shape of the lognormal jitter: the 99th percentile of the added delay is exp(2.326 − 0.5) = 6.2 times its mean.
 _LOGNORMAL_SIGMA = 1.0
+
+#: What of a law is above 0.
+_ABOVE_0 = (
+    "drift_time_s",
+    "max_batch",
+    "max_in_flight",
+    "course_s",
+    "sensor_period_ns",
+    "energy_quantum_uj",
+    "power_quantum_mw",
+    "clock_mhz",
+    "throttled_percent",
+)
 
 #: Shape of the gamma jitter: two exponential stages, as of two queues in a row.
 _GAMMA_SHAPE = 2.0
@@ -39,15 +57,31 @@ class Law:
         jitter_us: The mean of that delay, µs.
         seed: Of the jitter.
         drift_percent: How much slower the device is in the end than cold, %.
-        drift_time_s: Service time after which it has gone 63 % of that way, s (exponential approach).
+        drift_time_s: Service time after which it has gone 63 % of that way, and its temperature of its own, s (exponential
+            approach).
         max_batch: The largest leading axis it takes.
         max_in_flight: How many requests it serves side by side.
         idle_mw: Power with nothing to do, mW.
-        active_mw: Power while it serves at least one request, mW.
+        active_mw: Power while it serves at least one request, mW: the upper one, where its course has two.
+        course: The course of that power over the time spent serving, one of :data:`npubench.testing.courses.SHAPES`.
+        course_low_mw: The course's other power, mW; None = ``idle_mw``. A drift or a ramp goes from it to ``active_mw``.
+        course_s: A whole square wave, the ramp, or one slot that holds a burst or none, s; a drift takes ``drift_time_s``.
         sensor_period_ns: How often its sensors change, ns.
+        sensor_jitter: By how much of that a change comes late at most, 0…1.
+        sensor_dropped: The part of the readings of counter and gauge without a value, 0…1.
+        sensor_declared: Whether counter and gauge say their period, step and manner.
+        energy_quantum_uj: The counter's step, µJ.
+        energy_wraps_uj: Where the counter starts again from 0, µJ; None = nowhere.
+        power_quantum_mw: The gauge's step, mW.
+        power_averages: Whether the gauge shows the mean over its last period, or the power at its last update.
         energy_counter: Whether it has an energy counter.
         power_gauge: Whether it has a power gauge.
         domain: What its sensors cover.
+        cold_c: Its temperature before it has served, °C.
+        hot_c: Its temperature in the end, °C. It warms by serving and does not cool.
+        throttle_c: The temperature from which on it throttles, °C; None = never.
+        clock_mhz: Its clock, MHz.
+        throttled_percent: Its clock when throttled, % of that; service times grow in inverse proportion.
     """
 
     fixed_us: float = 2000.0
@@ -61,20 +95,53 @@ class Law:
     max_in_flight: int = 1
     idle_mw: int = 10_000
     active_mw: int = 40_000
+    course: str = "constant"
+    course_low_mw: int | None = None
+    course_s: float = 1.0
     sensor_period_ns: int = 1_000_000
+    sensor_jitter: float = 0.0
+    sensor_dropped: float = 0.0
+    sensor_declared: bool = True
+    energy_quantum_uj: int = 1
+    energy_wraps_uj: int | None = None
+    power_quantum_mw: int = 1
+    power_averages: bool = True
     energy_counter: bool = True
     power_gauge: bool = True
     domain: str = "card"
+    cold_c: float = 40.0
+    hot_c: float = 70.0
+    throttle_c: float | None = None
+    clock_mhz: float = 1000.0
+    throttled_percent: float = 50.0
 
     def __post_init__(self) -> None:
         if self.jitter not in JITTERS:
             raise ValueError(f"jitter: '{self.jitter}' is not one of {', '.join(JITTERS)}")
-        for name in ("fixed_us", "per_sample_us", "jitter_us", "idle_mw", "active_mw"):
-            if not 0.0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: must be 0 or more, not {getattr(self, name)!r}")
-        for name in ("drift_time_s", "max_batch", "max_in_flight", "sensor_period_ns"):
+        if self.course not in SHAPES:
+            raise ValueError(f"course: '{self.course}' is not one of {', '.join(SHAPES)}")
+        for name in ("fixed_us", "per_sample_us", "jitter_us", "idle_mw", "active_mw", "course_low_mw"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 <= value < math.inf:
+                raise ValueError(f"{name}: must be 0 or more, not {value!r}")
+        for name in _ABOVE_0:
             if not 0.0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: must be above 0, not {getattr(self, name)!r}")
+        for name in ("sensor_jitter", "sensor_dropped"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name}: must be 0 or more and below 1, not {getattr(self, name)!r}")
+        if self.energy_wraps_uj is not None and self.energy_wraps_uj <= self.energy_quantum_uj:
+            raise ValueError(
+                f"energy_wraps_uj: must be above energy_quantum_uj ({self.energy_quantum_uj}), is {self.energy_wraps_uj}"
+            )
+        for name in ("cold_c", "hot_c", "throttle_c"):
+            value = getattr(self, name)
+            if value is not None and not -273.15 <= value < 1000.0:
+                raise ValueError(f"{name}: no temperature of a device in °C is {value!r}")
+        if self.hot_c < self.cold_c:
+            raise ValueError(f"hot_c: must not be below cold_c ({self.cold_c:g}), is {self.hot_c:g}")
+        if self.throttled_percent > 100.0:
+            raise ValueError(f"throttled_percent: must be 100 or less, not {self.throttled_percent!r}")
         if not -100.0 < self.drift_percent < math.inf:
             raise ValueError(f"drift_percent: must be above -100, not {self.drift_percent!r}")
         if self.active_mw < self.idle_mw:
@@ -179,7 +246,22 @@ def warmth(law: Law, served_ns: int) -> float:
     return 1.0 - law.drift_percent / 100.0 * math.expm1(-served_ns * 1e-9 / law.drift_time_s)
 
 
-def service_time_ns(law: Law, jitter: int, batch: int, served_ns: int) -> int:
+def temperature_mc(law: Law, busy: int) -> int:
+    """Return the temperature of a device that has spent ``busy`` ns serving, m°C: a first-order step response, as ``warmth``."""
+    return round((law.cold_c - (law.hot_c - law.cold_c) * math.expm1(-busy * 1e-9 / law.drift_time_s)) * 1e3)
+
+
+def is_throttled(law: Law, busy: int) -> bool:
+    """Return whether a device that has spent ``busy`` ns serving is too warm for its full clock."""
+    return law.throttle_c is not None and temperature_mc(law, busy) >= law.throttle_c * 1e3
+
+
+def clock_hz(law: Law, busy: int) -> int:
+    """Return the clock of a device that has spent ``busy`` ns serving, Hz."""
+    return round(law.clock_mhz * 1e6 * (law.throttled_percent / 100.0 if is_throttled(law, busy) else 1.0))
+
+
+def service_time_ns(law: Law, jitter: int, batch: int, served_ns: int, busy: int) -> int:
     """Return the service time of one request, ns.
 
     Args:
@@ -187,23 +269,25 @@ def service_time_ns(law: Law, jitter: int, batch: int, served_ns: int) -> int:
         jitter: Its entry of :func:`jitter_ns`, ns.
         batch: Samples in it.
         served_ns: The service times of all requests before it, summed, ns.
+        busy: How long the device had been serving at least one when it began, ns.
     """
-    return round((steady_ns(law, batch) + jitter) * warmth(law, served_ns))
+    time = (steady_ns(law, batch) + jitter) * warmth(law, served_ns)
+    return round(time / (law.throttled_percent / 100.0) if is_throttled(law, busy) else time)
 
 
 def service_times_ns(law: Law, count: int, batch: int = 1) -> NDArray[np.int64]:
-    """Return the service times of the first ``count`` requests after load, each of ``batch`` samples.
+    """Return the service times of the first ``count`` requests after load, each of ``batch`` samples, served one by one.
 
     Returns:
         int64 ``[count]``, ns: a function of ``law``, ``count`` and ``batch`` alone.
     """
     jitter = jitter_ns(law, 0, count)
-    if law.drift_percent == 0.0:
+    if law.drift_percent == 0.0 and law.throttle_c is None:
         return jitter + steady_ns(law, batch)
     times = np.empty(count, dtype=np.int64)
     served = 0
     for index in range(count):
-        times[index] = service_time_ns(law, int(jitter[index]), batch, served)
+        times[index] = service_time_ns(law, int(jitter[index]), batch, served, served)
         served += int(times[index])
     return times
 
@@ -227,9 +311,70 @@ def busy_ns(starts_ns: NDArray[np.int64], ends_ns: NDArray[np.int64], from_ns: i
     return int(np.maximum(ends - np.maximum(starts, reached), 0).sum())
 
 
-def energy_uj(law: Law, busy: int, elapsed: int) -> int:
-    """Return the energy drawn in ``elapsed`` ns of which ``busy`` ns were spent serving, µJ, rounded down.
+def course_of(law: Law) -> Course:
+    """Return the course of power over the time spent serving."""
+    low = law.idle_mw if law.course_low_mw is None else law.course_low_mw
+    seconds = law.drift_time_s if law.course == "drift" else law.course_s
+    return Course(law.course, low, law.active_mw, max(1, round(seconds * 1e9)), seed=law.seed)
 
-    idle power · elapsed + (active − idle power) · busy; 1 mW · 1 ns = 1 pJ = 10⁻⁶ µJ.
+
+def sensor_of(law: Law, kind: str) -> SensorModel:
+    """Return how a device's sensor of ``kind`` shows what there is."""
+    shared: dict[str, Any] = {"period_ns": law.sensor_period_ns, "jitter": law.sensor_jitter, "seed": law.seed}
+    if kind not in ("energy", "power"):
+        return SensorModel(kind, **shared)
+    shared |= {"declared": law.sensor_declared, "dropped": law.sensor_dropped}
+    if kind == "energy":
+        shared |= {"quantum": law.energy_quantum_uj, "wraps_at": law.energy_wraps_uj}
+    else:
+        shared |= {"quantum": law.power_quantum_mw, "averages": law.power_averages}
+    return SensorModel(kind, **shared)
+
+
+def energy_pj(law: Law, busy: int, elapsed: int) -> float:
+    """Return the energy drawn in the first ``elapsed`` ns of which ``busy`` ns were spent serving, pJ; whole if constant.
+
+    idle power · (elapsed − busy) + the integral of the course over busy; 1 mW · 1 ns = 1 pJ.
     """
-    return (law.idle_mw * elapsed + (law.active_mw - law.idle_mw) * busy) // 1_000_000
+    drawn: float = law.idle_mw * (elapsed - busy) + drawn_pj(course_of(law), busy)
+    return drawn
+
+
+def energy_uj(law: Law, busy: int, elapsed: int) -> int:
+    """Return :func:`energy_pj` in µJ, rounded down."""
+    return int(energy_pj(law, busy, elapsed) // 1_000_000)
+
+
+def true_joules(truth: Mapping[str, NDArray[Any]], from_ns: int, to_ns: int) -> float:
+    """Return what a simulated device really drew between two times, J.
+
+    Args:
+        truth: The file an executor leaves at close (option ``truth``): ``start_ns``, ``end_ns``, ``base_ns`` and ``law``.
+        from_ns: ns of ``CLOCK_MONOTONIC``, after load.
+        to_ns: Likewise, before close.
+
+    Raises:
+        KeyError: One of the columns is missing.
+    """
+    law, base = law_from(str(truth["law"])), int(truth["base_ns"])
+
+    def until(at: int) -> float:
+        return energy_pj(law, busy_ns(truth["start_ns"], truth["end_ns"], base, at), at - base)
+
+    return (until(to_ns) - until(from_ns)) * 1e-12
+
+
+def law_text(law: Law) -> str:
+    """Return a law as one line of JSON: what of it is not as in a plain one."""
+    plain = Law()
+    said = {f.name: getattr(law, f.name) for f in fields(law) if getattr(law, f.name) != getattr(plain, f.name)}
+    return json.dumps(said, separators=(",", ":"))
+
+
+def law_from(text: str | bytes) -> Law:
+    """Return the law that :func:`law_text` wrote down.
+
+    Raises:
+        ValueError: It is none; what is of another type than a law's is a TypeError.
+    """
+    return Law(**json.loads(text))

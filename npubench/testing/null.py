@@ -46,7 +46,7 @@ class NullBackend(Backend):
 
     def probe(self) -> Availability:
         """Always ready."""
-        return Availability(Rung.READY, devices=(Device(DEVICE, "SIMULATED null", simulated=True),))
+        return Availability(Rung.READY, devices=(Device(DEVICE, "SIMULATED null", simulated=True, host=True),))
 
     def load(self, artefact: Artefact, device: Device, options: NullOptions) -> Executor:
         """Load nothing."""

@@ -21,21 +21,28 @@ from npubench.contract import (
     Device,
     Executor,
     Model,
+    PowerLimit,
     Rung,
     Sensor,
     Support,
     Unsupported,
     WrongArtefact,
 )
+from npubench.contract.options import nearest
 from npubench.testing.executor import AsyncSimulatedExecutor, SimulatedExecutor
 from npubench.testing.faults import strike
 from npubench.testing.graph import GraphError, read_graph
-from npubench.testing.laws import PRESETS
-from npubench.testing.meter import SimulatedSensor
+from npubench.testing.laws import PRESETS, Law
+from npubench.testing.limit import SimulatedPowerLimit
+from npubench.testing.meter import NAMES, SimulatedSensor
 from npubench.testing.options import SimulatedOptions
 
 #: The environment variable that asks for a fault where no options reach: ``probe-raises``.
 FAULT_VARIABLE = "NPUBENCH_SIMULATED_FAULT"
+
+#: The environment variable (a target's ``env``) that says which sensors the simulated devices have, as kinds with commas
+#: between them: ``energy,clock,throttle``. ``sensors()`` takes no options. Unset = as the device's preset has it; "" = none.
+SENSORS_VARIABLE = "NPUBENCH_SIMULATED_SENSORS"
 
 
 class SimulatedBackend(Backend):
@@ -50,6 +57,8 @@ class SimulatedBackend(Backend):
             raise RuntimeError("SIMULATED device: probe fails, as asked")
         if fault:
             raise ValueError(f"{FAULT_VARIABLE}: only 'probe-raises' can be asked for here, not '{fault}'")
+        for preset in PRESETS.values():
+            _kinds(preset.law)  # a wrong one is said here, where it ends the run with its sentence
         devices = tuple(
             Device(name=name, kind=preset.kind, details={"law": repr(preset.law)}, simulated=True)
             for name, preset in PRESETS.items()
@@ -95,7 +104,26 @@ class SimulatedBackend(Backend):
         return (AsyncSimulatedExecutor if options.asynchronous else SimulatedExecutor)(graph, device.name, options)
 
     def sensors(self, device: Device) -> Sequence[Sensor]:
-        """Return the energy counter and the power gauge, as far as the device has them."""
+        """Return the energy counter and the power gauge, as far as the device has them, or those the environment asks for."""
         law = PRESETS[device.name].law
-        kinds = [kind for kind, there in (("energy", law.energy_counter), ("power", law.power_gauge)) if there]
-        return [SimulatedSensor(device.name, kind, law) for kind in kinds]
+        return [SimulatedSensor(device.name, kind, law) for kind in _kinds(law)]
+
+    def power_limit(self, device: Device) -> PowerLimit | None:
+        """Return the device's power limit; one that draws no power has none."""
+        return SimulatedPowerLimit(device.name) if PRESETS[device.name].law.active_mw else None
+
+
+def _kinds(law: Law) -> Sequence[str]:
+    """Return the kinds of a device's sensors.
+
+    Raises:
+        ValueError: The environment asks for one that there is not.
+    """
+    asked = os.environ.get(SENSORS_VARIABLE)
+    if asked is None:
+        return [kind for kind, there in (("energy", law.energy_counter), ("power", law.power_gauge)) if there]
+    kinds = [kind.strip() for kind in asked.split(",") if kind.strip()]
+    for kind in kinds:
+        if kind not in NAMES:
+            raise ValueError(f"{SENSORS_VARIABLE}: there is no kind of sensor '{kind}'{nearest(kind, NAMES)}")
+    return list(dict.fromkeys(kinds))

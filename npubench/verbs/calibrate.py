@@ -30,7 +30,7 @@ from npubench.record.machine import describe_machine
 from npubench.record.store import Store
 from npubench.report.words import figure_text
 from npubench.testing import null
-from npubench.testing.laws import PRESETS, busy_ns, energy_uj
+from npubench.testing.laws import true_joules
 from npubench.verbs.console import Steps, data, out
 from npubench.verbs.sampler_cost import sampler_cost
 
@@ -61,7 +61,7 @@ def calibrate_system(store: Path, seconds: float, as_json: bool) -> int:
             steps.now("null call, with a sampler and without")
             plain = window_spec(_NULL, Scenario.SINGLE_STREAM, bundle, seconds)
             (Path(scratch) / "sampler").mkdir()
-            sampler = sampler_cost(plain, _window, Path(scratch) / "sampler")
+            sampler = sampler_cost(plain, measure_window, Path(scratch) / "sampler")
             steps.step("null call, with a sampler and without")
             steps.now("simulated device against its truth")
             errors, missing = _truth_window(bundle, seconds, Path(scratch) / "truth")
@@ -91,7 +91,7 @@ def calibrate_system(store: Path, seconds: float, as_json: bool) -> int:
 
 def _null_window(scenario: Scenario, bundle: Bundle, seconds: float, folder: Path) -> dict[str, float]:
     """Measure the null device in one scenario by LoadGen's own clock, which sees all that the harness adds."""
-    trace = _window(window_spec(_NULL, scenario, bundle, seconds), folder)
+    trace = measure_window(window_spec(_NULL, scenario, bundle, seconds), folder)
     account = trace.details["loadgen"]
     figures = {"samples_per_s": trace.samples / trace.window_ns * 1e9}
     if scenario is not Scenario.OFFLINE:
@@ -110,36 +110,44 @@ def _truth_window(bundle: Bundle, seconds: float, folder: Path) -> tuple[list[Er
     """
     folder.mkdir()
     log = folder / "truth.npz"
-    target = TargetSpec(
-        name="simulated",
-        backend="simulated",
-        device=SIMULATED_DEVICE,
-        entry="npubench.testing.simulated:SimulatedBackend",
-        options={"jitter": "lognormal", "jitter_us": 300.0, "truth": str(log)},
-    )
+    target = simulated_target({"jitter": "lognormal", "jitter_us": 300.0, "truth": str(log)})
     spec = replace(window_spec(target, Scenario.SINGLE_STREAM, bundle, seconds), baseline_ns=500_000_000)
     run = folder / "run"
-    trace = _window(spec, run)
+    trace = measure_window(spec, run)
     with np.load(log, allow_pickle=False) as stored:
         truth = {name: stored[name] for name in stored.files}
     errors = latency_errors(trace, truth)
-    law = PRESETS[SIMULATED_DEVICE].law
-    true_uj = energy_uj(law, busy_ns(truth["start_ns"], truth["end_ns"], trace.start_ns, trace.end_ns), trace.window_ns)
     counters = account_energy([run / READINGS], (trace.start_ns, trace.end_ns), trace.samples)
     if not counters:
         return errors, {"energy": "the sampler left no readings"}
-    error = energy_error(counters[0].joules, true_uj / 1e6)
+    error = energy_error(counters[0].joules, true_joules(truth, trace.start_ns, trace.end_ns))
     if error is None:
         return errors, {"energy": counters[0].joules.reason or "absent"}
     return [*errors, error], {}
 
 
-def _window(spec: RunSpec, folder: Path) -> Trace:
+def measure_window(spec: RunSpec, folder: Path) -> Trace:
+    """Carry out one run in a folder that is not there yet, and return its trace.
+
+    Raises:
+        NpubenchError: The run failed; the text says why.
+    """
     folder.mkdir(parents=True)
     outcome = run_worker(spec, folder)
     if outcome.kind != "finished":
         raise NpubenchError(f"calibration failed: {outcome.reason}")
     return read_trace(folder / "trace.npz")
+
+
+def simulated_target(options: dict[str, Any]) -> TargetSpec:
+    """Return the simulated device as a target with ``options``."""
+    return TargetSpec(
+        name="simulated",
+        backend="simulated",
+        device=SIMULATED_DEVICE,
+        entry="npubench.testing.simulated:SimulatedBackend",
+        options=options,
+    )
 
 
 def window_spec(target: TargetSpec, scenario: Scenario, bundle: Bundle, seconds: float) -> RunSpec:

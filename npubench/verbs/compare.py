@@ -12,6 +12,8 @@ from npubench.report.pairs import pair
 from npubench.report.select import latest, select
 from npubench.verbs.console import data, err
 from npubench.verbs.report import say_unreadable, write_html
+from npubench.verbs.rooflines import print_rooflines
+from npubench.verbs.sweeps import print_sweeps
 from npubench.verbs.tables import print_pairs
 from npubench.verbs.watts import print_pair_energy
 
@@ -22,14 +24,16 @@ def compare_sides(a: str, b: str, store: Path, html: Path | None, language: str,
     say_unreadable(here.read()[1] if here.root.exists() else [])
     first, second = select(a, here), select(b, here)
     pairs = pair(first, second)
+    page = build_page(f"{a} : {b}", latest([*first.entries, *(e for e in second.entries if e not in first.entries)]))
     if html is not None:
-        page = build_page(f"{a} : {b}", latest([*first.entries, *(e for e in second.entries if e not in first.entries)]))
         write_html(page, html, language)
     if as_json:
         data(json.dumps(to_plain(pairs), indent=1, ensure_ascii=False))
     else:
         print_pairs(pairs)
         print_pair_energy(pairs)
+        print_sweeps(page)
+        print_rooflines(page)
     if html is not None:
         (err.print if as_json else lambda text: data(str(text)))(str(html.resolve()))
     return 0

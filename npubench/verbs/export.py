@@ -26,7 +26,7 @@ def export_power(run: str, store: Path, out: Path, domain: str, evidence: str, a
         InputError: There is no such run, several have the id, or it has no such power.
         RecordError: It cannot be read.
     """
-    folder = _find(run, store)
+    folder = find_run(run, store)
     written = write_power_log(folder, read_record(folder / "record.json"), out, domain, evidence)
     for note in written.notes:
         err.print(f"[dim]note:[/] {note}", soft_wrap=True, markup=True)
@@ -46,8 +46,12 @@ def export_power(run: str, store: Path, out: Path, domain: str, evidence: str, a
     return 0
 
 
-def _find(run: str, store: Path) -> Path:
-    """Return the folder of a run named by its folder or its id."""
+def find_run(run: str, store: Path) -> Path:
+    """Return the folder of a run named by its folder or its id.
+
+    Raises:
+        InputError: There is no such run, or several systems have it.
+    """
     if (Path(run) / "record.json").is_file():
         return Path(run)
     folders = Store(store).folders()

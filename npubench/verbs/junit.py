@@ -15,18 +15,19 @@ from npubench.testing.conformance.verdict import FAILED, NOTED, SKIPPED
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_junit(path: Path, subject: str, found: Sequence[Mapping[str, Any]]) -> None:
+def write_junit(path: Path, subject: str, found: Sequence[Mapping[str, Any]], verb: str = "check") -> None:
     """Write the file.
 
     Args:
         path: Where; written over.
         subject: What was checked, such as ``"acme:acme:0"``.
         found: As :func:`npubench.testing.conformance.supervisor.plain` gives them.
+        verb: Which verb of npubench writes it.
 
     Raises:
         InputError: The file cannot be written.
     """
-    root = ElementTree.Element("testsuites", {"name": f"npubench check {subject}", **_counts(found)})
+    root = ElementTree.Element("testsuites", {"name": f"npubench {verb} {subject}", **_counts(found)})
     for family in dict.fromkeys(str(each["name"]).partition("/")[0] for each in found):
         members = [each for each in found if str(each["name"]).startswith(f"{family}/")]
         suite = ElementTree.SubElement(root, "testsuite", {"name": family, **_counts(members)})

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from npubench.plan.decide import wishes
 from npubench.plan.grades import GRADES
+from npubench.plan.order import round_seed
 from npubench.plan.suite import read_host, read_suite
 from npubench.plan.workload import workload_names
 from npubench.verbs.console import data, err, out
@@ -23,6 +24,8 @@ def show_plan(name: str, host: Path | None, as_json: bool) -> int:
     targets, unusable = look_at_targets(suite, file, where)
     asked = wishes(suite, file, targets, workload_names(), where)
     grade = GRADES[suite.grade]
+    most = len(asked) // grade.repeats * grade.most_repeats
+    seeds = [round_seed(suite, n + 1) for n in range(grade.repeats)] if grade.ranked else []
     if as_json:
         rows = [
             {
@@ -31,13 +34,22 @@ def show_plan(name: str, host: Path | None, as_json: bool) -> int:
                 "scenario": w.scenario.value,
                 "target": w.target.name,
                 "repeat": w.repeat,
-                "usable": w.target.name not in unusable,
+                "usable": w.target.base not in unusable,
             }
             for w in asked
         ]
         data(
             json.dumps(
-                {"suite": suite.name, "grade": suite.grade, "unusable": unusable, "runs": rows}, indent=1, ensure_ascii=False
+                {
+                    "suite": suite.name,
+                    "grade": suite.grade,
+                    "unusable": unusable,
+                    "most_runs": most,
+                    "order_seeds": seeds,
+                    "runs": rows,
+                },
+                indent=1,
+                ensure_ascii=False,
             )
         )
         return 3 if unusable else 0
@@ -49,6 +61,14 @@ def show_plan(name: str, host: Path | None, as_json: bool) -> int:
         again = f" #{w.repeat + 1}" if w.repeat else ""
         table.add_row(w.workload, w.precision, w.scenario.value, w.target.name + again, f"≥ {window:g} s")
     out.print(table)
+    if seeds:
+        out.print("in the order they are run in, which is drawn for each round by the suite's digest", soft_wrap=True)
+    if most > len(asked):
+        out.print(
+            f"up to {most} runs: what is less certain than ±{grade.half_width:.0%} after {grade.repeats} processes "
+            f"gets more, one at a time, up to {grade.most_repeats}",
+            soft_wrap=True,
+        )
     for target in targets.values():
         options = ", ".join(f"{key} = {value}" for key, value in target.options.items())
         with_options = f" with {escape(options)}" if options else ""

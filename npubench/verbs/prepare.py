@@ -88,6 +88,7 @@ def make_ready(
     round_label: str,
     steps: Steps,
     bundles: Mapping[str, tuple[Bundle, Score]] | None = None,
+    audit: bool = False,
 ) -> Ready:
     """Resolve a suite on this machine and make its bundles.
 
@@ -98,6 +99,7 @@ def make_ready(
         round_label: The operator's label of the round.
         steps: For progress.
         bundles: Workloads that are made already, such as a model of the user's own.
+        audit: Whether audits are asked for.
 
     Raises:
         InputError: Whatever is wrong with the suite, a workload or a model.
@@ -109,7 +111,7 @@ def make_ready(
     known = dict(bundles or {})
     targets, unusable = look_at_targets(suite, host, where)
     asked = wishes(suite, host, targets, [*workload_names(), *known], where)
-    asked = [wish for wish in asked if wish.target.name not in unusable]
+    asked = [wish for wish in asked if wish.target.base not in unusable]
     for name in dict.fromkeys(wish.workload for wish in asked):
         if name not in known:
             steps.now(f"preparing {name}")
@@ -118,7 +120,7 @@ def make_ready(
     _check_simulated(asked)
     runs: dict[str, tuple[RunSpec, Bundle, Score]] = {}
     for wish in asked:
-        spec = decide(wish, known[wish.workload][0], suite, host, npubench_cache(), cores, round_label)
+        spec = decide(wish, known[wish.workload][0], suite, host, npubench_cache(), cores, round_label, audit)
         # What is asked for twice, as by two entries that overlap, is one run.
         runs.setdefault(spec.run_id, (spec, *known[wish.workload]))
     return Ready(tuple(runs.values()), unusable)

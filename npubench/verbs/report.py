@@ -8,23 +8,20 @@ from pathlib import Path
 from npubench.contract.options import nearest
 from npubench.errors import InputError, StoreError
 from npubench.plugins import REPORTS, disputed_entries, plugin_entries
-from npubench.record.store import Store, Unreadable
+from npubench.record.store import Entry, Store, Unreadable
 from npubench.report.comparison import build_page, names_of
 from npubench.report.page import ComparisonPage
 from npubench.report.select import latest
 from npubench.verbs.console import data, err
+from npubench.verbs.rooflines import print_rooflines
+from npubench.verbs.sweeps import print_sweeps
 from npubench.verbs.tables import print_page
 from npubench.verbs.watts import print_energy
 
 
 def write_report(store: Path, out: Path | None, baseline: str, suite: str, language: str) -> int:
     """Print the tables and write the HTML file; its path is the last line on standard output."""
-    entries, unreadable = Store(store).read()
-    say_unreadable(unreadable)
-    entries = [entry for entry in entries if not suite or entry.record.spec.suite == suite]
-    if not entries:
-        what = f"no run of suite '{suite}'" if suite else "no run"
-        raise StoreError(f"{store}: there is {what} in this store; 'npubench run SUITE --store {store}' makes some")
+    entries = stored_entries(store, suite)
     names = sorted({entry.record.spec.suite for entry in entries})
     page = build_page(suite or ", ".join(names), latest(entries), baseline)
     names = [name for subject in page.subjects for name in names_of(subject)]
@@ -34,8 +31,25 @@ def write_report(store: Path, out: Path | None, baseline: str, suite: str, langu
     write_html(page, path, language)
     print_page(page)
     print_energy(page)
+    print_sweeps(page)
+    print_rooflines(page)
     data(str(path.resolve()))
     return 0
+
+
+def stored_entries(store: Path, suite: str = "") -> list[Entry]:
+    """Return the runs of a store, of one suite where it is named; records that cannot be read are shown and left out.
+
+    Raises:
+        StoreError: There is none.
+    """
+    entries, unreadable = Store(store).read()
+    say_unreadable(unreadable)
+    entries = [entry for entry in entries if not suite or entry.record.spec.suite == suite]
+    if not entries:
+        what = f"no run of suite '{suite}'" if suite else "no run"
+        raise StoreError(f"{store}: there is {what} in this store; 'npubench run SUITE --store {store}' makes some")
+    return entries
 
 
 def write_html(page: ComparisonPage, path: Path, language: str) -> None:

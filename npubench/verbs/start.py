@@ -17,10 +17,17 @@ from npubench.verbs.prepare import host_path
 from npubench.verbs.run import run_suite
 
 
-def run_named(name: str, store: Path, host: Path | None, round_label: str, metrics: tuple[str, int] | None = None) -> int:
-    """Run a suite by name or file, with live metrics on host and port if asked for; returns the exit code."""
+def run_named(
+    name: str,
+    store: Path,
+    host: Path | None,
+    round_label: str,
+    metrics: tuple[str, int] | None = None,
+    audit: bool = False,
+) -> int:
+    """Run a suite by name or file, with audits and with live metrics on host and port if asked for; returns the exit code."""
     suite, where = read_suite(name)
-    return run_suite(suite, where, read_host(host_path(host)), Store(store), round_label, metrics=metrics)
+    return run_suite(suite, where, read_host(host_path(host)), Store(store), round_label, metrics=metrics, audit=audit)
 
 
 def run_model(
@@ -32,6 +39,7 @@ def run_model(
     round_label: str,
     ep_library: str = "",
     metrics: tuple[str, int] | None = None,
+    audit: bool = False,
 ) -> int:
     """Run an ONNX file of the user's own on the CPU, and on a plug-in provider's devices or else on one thread as well.
 
@@ -44,6 +52,7 @@ def run_model(
         round_label: A label for measuring the same again.
         ep_library: The library of an ONNX Runtime execution provider, ``FILE`` or ``NAME=FILE``; "" = none.
         metrics: Host and port to show OpenMetrics text on; None = nowhere.
+        audit: Carry out the audits.
 
     Returns:
         The exit code.
@@ -79,7 +88,7 @@ def run_model(
         ],
     )
     known = {bundle.workload: (bundle, fidelity)}
-    return run_suite(suite, model, read_host(host_path(host)), Store(store), round_label, known, metrics)
+    return run_suite(suite, model, read_host(host_path(host)), Store(store), round_label, known, metrics, audit)
 
 
 def _provider_targets(library: str) -> dict[str, TargetEntry]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import JustifyMethod
 from rich.markup import escape
@@ -27,10 +27,11 @@ _VERDICTS = {
 _WORKLOAD_WIDTH, _CELL_WIDTH = 24, 22
 
 #: Why a pair is not comparable, in words; a reason that is a sentence already stands for itself.
-_REASONS = {
+REASONS = {
     "simulated": "one side is SIMULATED",
     "different-work": "the two sides ran different work",
     "different-grade": "the two sides were measured at different grades",
+    "different-scenario": "the two sides ran different scenarios",
     "different-bound": "the two sides were held to different latency bounds",
     "damaged-trace": "a trace is damaged or missing",
     "no-headline": "a side has no headline figure: its run was too short for it",
@@ -38,6 +39,18 @@ _REASONS = {
     "failed": "a run failed",
     "skipped": "a run was skipped",
     "invalid": "a run is invalid",
+}
+
+
+#: Conditions in which two sides that have a ratio are not comparable, in words.
+_UNLIKE = {
+    "system": "system (another host, or one that was changed)",
+    "driver": "driver or runtime version",
+    "firmware": "firmware of the device",
+    "power-cap": "power limit of the device",
+    "precision": "precision",
+    "boundary": "what time and energy leave out",
+    "client": "client (the harness or other processes had a part in a figure)",
 }
 
 
@@ -146,12 +159,19 @@ def _side(estimate: Estimate | None, status: str) -> str:
 def _judged(ratio: Ratio, notes: list[str]) -> tuple[str, str]:
     """Return ratio and verdict; a reason becomes a note, each written once."""
     verdict = _VERDICTS[ratio.verdict]
-    if ratio.reason:
-        reason = _REASONS.get(ratio.reason, ratio.reason)
+    said = [REASONS.get(ratio.reason, ratio.reason)] if ratio.reason else []
+    if ratio.unlike:
+        said.append(unlike_text(ratio.unlike))
+    for reason in said:
         if reason not in notes:
             notes.append(reason)
         verdict += f" ({notes.index(reason) + 1})"
     return _ratio(ratio), verdict
+
+
+def unlike_text(conditions: Sequence[str]) -> str:
+    """Return in what two sides are not comparable, in words."""
+    return f"not comparable in: {', '.join(_UNLIKE.get(each, each) for each in conditions)}"
 
 
 def _ratio(ratio: Ratio) -> str:

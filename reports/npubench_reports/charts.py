@@ -26,6 +26,17 @@ FONT = 12
 TICK = 11
 #: As many looks as a page can tell apart; each is a colour, a dash and a marker, so that none hangs on colour alone.
 LOOKS = 6
+#: Shapes of markers around 0,0; dashes of lines; and their colours, which are the style sheet's ``.k0`` to ``.k5``.
+SHAPES = (
+    "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
+    "M-3.6 -3.6h7.2v7.2h-7.2z",
+    "M0 -4.8L4.6 3.4H-4.6z",
+    "M0 -5.2L4.6 0L0 5.2L-4.6 0z",
+    "M0 4.8L4.6 -3.4H-4.6z",
+    "M-1.6 -4.6h3.2v3h3v3.2h-3v3h-3.2v-3h-3v-3.2h3z",
+)
+DASHES = ("none", "8 3", "2.5 2.5", "10 3 2.5 3", "5 2", "1.5 3.5")
+COLOURS = ("#0b5cad", "#c0440c", "#00775a", "#8a3a86", "#7d6000", "#414b57")
 #: Quantiles that carry a marker, where a curve has them.
 MARKED = (0.5, 0.9, 0.99, 0.999)
 

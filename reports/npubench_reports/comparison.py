@@ -13,6 +13,7 @@ from npubench.analyze.estimate import Estimate
 from npubench.analyze.finding import Finding
 from npubench.report.page import Cell, ComparisonPage, Ratio, Row, Subject, Table
 from npubench_reports import findings, numbers
+from npubench_reports.conditions import unlike_text
 from npubench_reports.messages import Messages
 from npubench_reports.reasons import say
 from npubench_reports.said import Said, join, own
@@ -77,6 +78,7 @@ class RatioView:
     exact: str
     verdict: str
     reason: Said
+    unlike: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +147,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class TableView:
-    """One scenario's table; ``unranked`` is the reason all its cells share for having no rank, or ``""``."""
+    """One scenario's table, with the subjects that it was asked of.
+
+    ``unranked`` is the reason all its cells share for having no rank, or ``""``.
+    """
 
     table: Table
     anchor: str
+    subjects: tuple[Subject, ...]
     rows: tuple[RowView, ...]
     unranked: str
     details: DetailTable
@@ -235,12 +241,15 @@ def _table(
     cells = [cell for row in table.rows for cell in row.cells]
     distinct = dict.fromkeys(_same(f) for cell in cells for f in cell.findings if f.severity == "note")
     scope = _Scope(messages, number, {note: f"{anchor}n{i}" for i, note in enumerate(distinct, start=1)}, titles)
-    rows = tuple(_row(page, row, f"{anchor}r{i}", scope) for i, row in enumerate(table.rows, start=1))
+    asked = {cell.subject for cell in cells}
+    # Whoever has no run in the whole scenario has no column in it; places are counted over all of the page.
+    columns = {i: subject for i, subject in enumerate(page.subjects, start=1) if subject.key in asked}
+    rows = tuple(_row(columns, row, f"{anchor}r{i}", scope) for i, row in enumerate(table.rows, start=1))
     reasons = {cell.unranked if cell.rank is None else "" for cell in cells}
     # What a cell's own labels say does not keep the others from sharing a reason.
     others = reasons - {"simulated", *STATUSES} or reasons
     shared = others.pop() if len(others) == 1 else ""
-    return TableView(table, anchor, rows, shared, _details(rows, messages), _notes(rows))
+    return TableView(table, anchor, tuple(columns.values()), rows, shared, _details(rows, messages), _notes(rows))
 
 
 def _same(finding: Finding) -> tuple[str, ...]:
@@ -264,7 +273,7 @@ def _notes(rows: Sequence[RowView]) -> tuple[Note, ...]:
     return tuple(Note(m, runs[m.anchor], sum(map(len, runs[m.anchor].values())) == total) for m in ordered)
 
 
-def _row(page: ComparisonPage, row: Row, anchor: str, scope: _Scope) -> RowView:
+def _row(columns: Mapping[int, Subject], row: Row, anchor: str, scope: _Scope) -> RowView:
     messages = scope.messages
     outcome = {cell.subject: cell for cell in row.cells}
     headlines = [cell.headline for cell in row.cells if cell.headline is not None]
@@ -275,10 +284,7 @@ def _row(page: ComparisonPage, row: Row, anchor: str, scope: _Scope) -> RowView:
         work = Estimate(value=float(row.operations), unit="op")
         shown = numbers.figure(work, numbers.scale_for([work.value], "op"), messages.locale)
         operations = f"{shown.text} {shown.unit}" if shown else ""
-    views = tuple(
-        _cell(row, subject, outcome.get(subject.key), f"{anchor}c{i}", scale, scope)
-        for i, subject in enumerate(page.subjects, start=1)
-    )
+    views = tuple(_cell(row, subject, outcome.get(subject.key), f"{anchor}c{i}", scale, scope) for i, subject in columns.items())
     gate = messages.name("gate", row.gate_metric) if row.gate_metric else ""
     title = scope.titles[row.workload]
     return RowView(row, title.short, title.rest, messages.of(row.task, ""), gate, operations, views)
@@ -340,6 +346,7 @@ def _ratio(ratio: Ratio, said: str, messages: Messages) -> RatioView:
         exact=exact or (shown.exact if shown else ""),
         verdict=ratio.verdict,
         reason=_incomparable(ratio.reason, messages) if ratio.reason and ratio.reason != said else Said(()),
+        unlike=unlike_text(ratio, messages),
     )
 
 

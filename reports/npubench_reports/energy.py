@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from npubench.analyze.estimate import Estimate
-from npubench.analyze.roofline import Roofline
 from npubench.report.efficiency import POLICY
 from npubench.report.page import ComparisonPage, Declared, EnergyCell, EnergyLine, EnergyRow, PowerCourse, Ratio, Subject
 from npubench_reports import charts, numbers, power_charts
+from npubench_reports.conditions import unlike_text
 from npubench_reports.messages import Messages
 from npubench_reports.reasons import say
 from npubench_reports.said import Said, own
@@ -46,6 +46,7 @@ class RatioText:
     policy: str
     words: str
     reason: str
+    unlike: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +97,6 @@ class CoursePlot:
 
 
 @dataclass(frozen=True, slots=True)
-class RooflineView:
-    """One run beside the declared peaks of its device."""
-
-    workload: str
-    subject: Subject
-    reached: numbers.Figure | None
-    compute: str
-    peak: str
-    read: numbers.Figure | None
-    memory: str
-    bandwidth: str
-    remark: str
-
-
-@dataclass(frozen=True, slots=True)
 class ScenarioView:
     """The energy of one scenario."""
 
@@ -126,14 +112,13 @@ class ScenarioView:
 class EnergyView:
     """The section: nothing but a sentence where no watt was measured.
 
-    ``declared`` are the statements of TDP with their sources, by subject; ``rooflines`` by scenario, where a device is known.
+    ``declared`` are the statements of TDP with their sources, by subject.
     """
 
     measured: bool
     policy: str
     scenarios: tuple[ScenarioView, ...]
     declared: Mapping[str, str]
-    rooflines: tuple[tuple[str, tuple[RooflineView, ...]], ...]
 
 
 def energy(page: ComparisonPage, appearance: Mapping[str, charts.Look], messages: Messages) -> EnergyView:
@@ -146,8 +131,6 @@ def energy(page: ComparisonPage, appearance: Mapping[str, charts.Look], messages
         _scenario(page, scenario, f"e{n}", policy, titles, appearance, messages)
         for n, scenario in enumerate(names if measured else (), start=1)
     )
-    known = any(cell.roofline.device for row in page.energy for cell in row.cells)
-    rooflines = tuple((s, _rooflines(page, s, titles, messages)) for s in names) if known else ()
     labels = {subject.key: subject.label for subject in page.subjects}
     declared = {
         labels[cell.subject]: "; ".join(_source(figure, messages) for figure in cell.declared)
@@ -155,7 +138,7 @@ def energy(page: ComparisonPage, appearance: Mapping[str, charts.Look], messages
         for cell in row.cells
         if cell.declared and measured
     }
-    return EnergyView(measured, policy, scenarios, declared, rooflines)
+    return EnergyView(measured, policy, scenarios, declared)
 
 
 def _scenario(
@@ -250,7 +233,7 @@ def _ratio(ratio: Ratio, verdict: str, policy: str, messages: Messages) -> Ratio
     shown = numbers.figure(estimate, numbers.Scale(1.0, ""), messages.locale)
     assert shown is not None
     words = messages(f"policy.{verdict}", value=policy) if verdict else ""
-    return RatioText(shown.text, shown.interval, shown.exact, verdict, words, "")
+    return RatioText(shown.text, shown.interval, shown.exact, verdict, words, "", unlike_text(ratio, messages))
 
 
 def _declared(figure: Declared, messages: Messages) -> str:
@@ -365,48 +348,3 @@ def _course(
 def _plain(value: float | None, scale: numbers.Scale, messages: Messages) -> str:
     """Return a plotted value in the plot's own unit; a hole is a dash."""
     return "—" if value is None else numbers.number(value / scale.factor, messages.locale)
-
-
-def _rooflines(page: ComparisonPage, scenario: str, titles: Mapping[str, Title], messages: Messages) -> tuple[RooflineView, ...]:
-    subjects = {subject.key: subject for subject in page.subjects}
-    return tuple(
-        _roofline(_title(row, titles, messages), subjects[cell.subject], cell.roofline, messages)
-        for row in page.energy
-        if row.scenario == scenario
-        for cell in row.cells
-    )
-
-
-def _roofline(title: str, subject: Subject, found: Roofline, messages: Messages) -> RooflineView:
-    remarks = [messages(f"roofline.{found.reason}", words=found.words)] if found.reason else []
-    remarks += [messages(f"doubt.{found.doubt}")] if found.doubt else []
-    return RooflineView(
-        workload=title,
-        subject=subject,
-        reached=_rate(found.operations, "op/s", messages),
-        compute="" if found.compute is None else _share(found.compute, messages),
-        peak="" if found.peak is None else _against(found.peak, messages),
-        read=_rate(found.bytes, "B/s", messages),
-        memory="" if found.memory is None else _share(found.memory, messages),
-        bandwidth="" if found.bandwidth is None else _against(found.bandwidth, messages),
-        remark=" ".join(remarks),
-    )
-
-
-def _rate(value: float | None, unit: str, messages: Messages) -> numbers.Figure | None:
-    return numbers.figure(Estimate(value, unit), numbers.scale_for([value], unit), messages.locale)
-
-
-def _share(value: float, messages: Messages) -> str:
-    """Return a fraction with three digits; one below 0.1 % as that, since it is not nothing."""
-    if 0.0 < value < 0.001:
-        return f"< {numbers.percent(0.001, messages.locale)}"
-    return numbers.percent(float(f"{value:.3g}"), messages.locale)
-
-
-def _against(figure: Declared, messages: Messages) -> str:
-    known = messages.has(f"precision.{figure.precision}")
-    parts = [messages.name("precision", figure.precision) if known else figure.precision.upper()] if figure.precision else []
-    parts += [messages.name("density", figure.density)] if figure.density else []
-    parts += [messages.name("scope", figure.scope), figure.source, *([figure.date] if figure.date else [])]
-    return f"{numbers.number(figure.value, messages.locale)} {figure.unit} ({', '.join(parts)})"

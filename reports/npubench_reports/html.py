@@ -16,9 +16,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from npubench.report.page import ComparisonPage
-from npubench_reports import charts, comparison, energy, figures, numbers, titles
+from npubench_reports import charts, comparison, energy, figures, numbers, rooflines, sweeps, titles
 from npubench_reports.messages import load
 from npubench_reports.reasons import say
+from npubench_reports.said import Said
 
 #: From this many subjects on, tables want the long side of the paper.
 WIDE = 5
@@ -42,7 +43,7 @@ def render(page: ComparisonPage, *, language: str = "ko") -> str:
     rules = comparison.rules(page)
     tables = comparison.tables(page, messages, rules)
     appearance = charts.looks([subject.key for subject in page.subjects])
-    template = _environment().get_template("comparison.html.j2")
+    template = environment().get_template("comparison.html.j2")
     return template.render(
         page=page,
         t=messages,
@@ -55,6 +56,8 @@ def render(page: ComparisonPage, *, language: str = "ko") -> str:
         tables=tables,
         figures=figures.figures(page, tables, appearance, messages),
         energy=energy.energy(page, appearance, messages),
+        sweeps=sweeps.sweeps(page, appearance, messages),
+        rooflines=rooflines.rooflines(page, appearance, messages),
         looks=appearance,
         say=lambda text: say(text, messages),
         missing=titles.missing(page, messages),
@@ -72,8 +75,9 @@ def policy(style: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
-    return Environment(
+def environment() -> Environment:
+    """Return the templates' surroundings: everything is escaped, nothing undefined passes, what is unseen is replaced."""
+    made = Environment(
         loader=PackageLoader("npubench_reports"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -82,10 +86,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    made.globals["charts"] = charts
+    return made
 
 
 def _visible(value: Any) -> Any:
     """Put the replacement character wherever a record's text holds what cannot be seen or encoded."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return UNSEEN.sub("\ufffd", value)
-    return value
+    if isinstance(value, Markup):
+        return value
+    return UNSEEN.sub("\ufffd", str(value)) if isinstance(value, str | Said) else value

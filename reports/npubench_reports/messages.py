@@ -62,8 +62,12 @@ class Messages:
 
 def languages() -> tuple[str, ...]:
     """Return the languages there are catalogues for."""
-    found = (entry.name for entry in (files(__package__) / "catalogues").iterdir())
-    return tuple(sorted(name.removesuffix(".po") for name in found if name.endswith(".po")))
+    return tuple(sorted({name.partition(".")[0] for name in _catalogues()}))
+
+
+def _catalogues() -> list[str]:
+    """Return the catalogues' file names: ``ko.po``, and ``ko.<part>.po`` for the words of one kind of report."""
+    return sorted(entry.name for entry in (files(__package__) / "catalogues").iterdir() if entry.name.endswith(".po"))
 
 
 @cache
@@ -76,7 +80,10 @@ def load(language: str) -> Messages:
     known = languages()
     if language not in known:
         raise InputError(f"no report catalogue for language '{language}'; there are: {', '.join(known)}")
-    with (files(__package__) / "catalogues" / f"{language}.po").open("rb") as file:
-        catalogue = read_po(file, locale=language, abort_invalid=True)
-    texts = {str(message.id): str(message.string) for message in catalogue if message.id and message.string}
+    texts: dict[str, str] = {}
+    for name in _catalogues():
+        if name.partition(".")[0] == language:
+            with (files(__package__) / "catalogues" / name).open("rb") as file:
+                catalogue = read_po(file, locale=language, abort_invalid=True)
+            texts |= {str(message.id): str(message.string) for message in catalogue if message.id and message.string}
     return Messages(language=language, locale=Locale.parse(language), texts=texts)

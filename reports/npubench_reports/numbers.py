@@ -28,6 +28,8 @@ SCALES: dict[str, tuple[tuple[float, str], ...]] = {
     "op/s": ((1e9, "GOPS"), (1e12, "TOPS")),
     "B/s": ((1e6, "MB/s"), (1e9, "GB/s")),
     "op": ((1e6, "MOP"), (1e9, "GOP"), (1e12, "TOP")),
+    "share": ((0.01, "%"),),
+    "times": ((1.0, "×"),),
 }
 
 #: Korea has had no daylight saving since 1988, so a fixed offset needs no time zone database. Both languages show the

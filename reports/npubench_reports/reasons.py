@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from npubench_reports import audit_reasons, procurement_reasons
 from npubench_reports.messages import Messages
 from npubench_reports.said import Said, compose, verbatim
 
@@ -44,6 +45,16 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     ("no-energy-drawn", "no energy was drawn"),
     ("no-sample", "no sample was completed"),
     ("energy-uncertain", "the energy is uncertain by ±<uncertain>%, allowed is ±<allowed>%; a longer window narrows it"),
+    (
+        "energy-undersampled",
+        "the energy is uncertain by ±<uncertain>%, allowed is ±<allowed>%; the gauge was read more seldom than it changes, "
+        "which no longer window mends",
+    ),
+    (
+        "energy-coarse",
+        "the energy is uncertain by ±<uncertain>%, allowed is ±<allowed>%; the sensor's step is too coarse, "
+        "which no longer window mends",
+    ),
     ("empty-window", "the window is empty"),
     ("silent-sensor", "the sensor gave no value in the window"),
     ("slow-sensor", "the sensor changes every <period> ms: needs a window of <needed> s, it has <has> s"),
@@ -79,6 +90,26 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     ("bundle-version", "<path*>: schema_version is <version*>, this npubench reads <own.>"),
     ("bundle", "<words*>; run 'npubench workloads prepare<force*>'"),
     ("options", "target '<target*>': options<words*>"),
+    # measure/power_limit
+    ("limit-unreadable", "power limit of <watts> W: it cannot be read: <words*>"),
+    ("limit-none", "power limit of <watts> W: this device shows none"),
+    ("limit-read-only", "power limit of <watts> W: this device's can be read and not set"),
+    (
+        "limit-unknown",
+        "power limit of <watts> W: the device does not say which one it has now, and it could not be put back",
+    ),
+    ("limit-bounds", "power limit of <watts> W: the device takes <low> to <high> W"),
+    ("limit-forbidden", "power limit of <watts> W: this user may not set it: <words*>"),
+    ("limit-refused", "power limit of <watts> W: it cannot be set: <words*>"),
+    ("limit-other", "power limit of <watts> W: the device has <taken> W after it was set"),
+    ("limit-unread-set", "power limit of <watts> W: it cannot be read after it was set"),
+    ("limit-unread-end", "power limit of <watts> W: it cannot be read at the end of the run"),
+    ("limit-moved", "power limit of <watts> W: the device has <now> W at the end of the run"),
+    ("limit-left", "the device's power limit could not be put back<words:(?:: .+)?>; set it to <watts> W by hand"),
+    (
+        "limit-left-too",
+        "<first*>; the device's power limit could not be put back<words:(?:: .+)?>; set it to <watts> W by hand",
+    ),
     # measure/plugin
     ("plugin-import", "backend '<backend*>' (<entry*>) cannot be imported: <words*>"),
     ("plugin-class", "backend '<backend*>' (<entry*>) is not a subclass of npubench.contract.Backend"),
@@ -132,7 +163,23 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     ("a-sensor", "an energy counter, a power gauge or a meter"),
     ("possible-power", "power that such a thing can draw"),
     ("most-below-ranging", "at most 5% below the ranging run"),
+    ("ranges-by-ranging", "ranges fixed by what the ranging run saw"),
+    # measure/meters/ranges, analyze/ranging
+    ("no-ranging-run", "no ranging run was made"),
+    ("ranges-of-several", "it reads several inputs together, and each has ranges of its own"),
+    ("ranges-unsaid", "its profile does not say how to see its <quantity:voltage|current> and which ranges it offers"),
+    ("ranges-unseen", "it showed no <quantity:voltage|current> in the ranging run"),
+    ("ranges-too-small", "none of its ranges holds the <highest> <unit.> seen in the ranging run"),
+    ("range-in-host-file", "the range of <range> <unit.> that the host file fixes does not hold the <highest> <unit2.> seen"),
+    ("ranges-refused", "it took none of the ranges that hold the <highest> <unit.> seen"),
+    ("ranges-failed", "it failed while its ranges were being fixed: <words*>"),
+    ("ranges-silence", "it gave no number after its ranges were fixed"),
+    ("shows-no-quantity", "the sensor shows no <quantity:voltage|current>"),
+    ("quantity-unseen", "no <quantity:voltage|current> was seen in the ranging run"),
+    ("ranges-of-sensors", "several sensors, and each has ranges of its own"),
     ("no-throttling", "no throttling in the window"),
+    # analyze/client
+    ("device-alone", "the device for the run alone"),
     # How a gate's bound comes about: plan/workload, plan/usermodel, the manifests
     ("rule-share", "<metric.> at least <share> of what the FP32 model reaches on the CPU reference"),
     ("rule-inverse", "<metric.> at most 1/<share> of what the FP32 model reaches on the CPU reference"),
@@ -175,7 +222,9 @@ def _pattern(sentence: str) -> re.Pattern[str]:
     return re.compile(compiled, re.DOTALL)
 
 
-TABLE: tuple[tuple[str, re.Pattern[str]], ...] = tuple((key, _pattern(sentence)) for key, sentence in _SENTENCES)
+TABLE: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (key, _pattern(sentence)) for key, sentence in (*_SENTENCES, *audit_reasons.SENTENCES, *procurement_reasons.SENTENCES)
+)
 PLUGIN: tuple[tuple[str, re.Pattern[str]], ...] = tuple((key, _pattern(sentence)) for key, sentence in _PLUGIN)
 
 

@@ -16,6 +16,7 @@ Value = float | int | str | bool | None
 #: Says a value that is a sentence of its own.
 Nested = Callable[[str], "Said"]
 _AGAINST = "against "
+_EACH = "each "
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,9 @@ def compose(messages: Messages, key: str, values: Mapping[str, Value], nested: N
 
     A field without a kind, ``{words}``, is the record's own text. With one it is formatted: ``{n:number}``,
     ``{x:percent}``, ``{x:change}`` (a percentage with its sign), ``{x:against y}`` (with the digits that tell it from
-    ``y``), ``{x:reason}`` (a sentence of its own), ``{x:items}`` (several of these, with commas); any other kind is a
-    vocabulary of the catalogue, such as ``{x:phase}``.
+    ``y``), ``{x:reason}`` (a sentence of its own), ``{x:items}`` (several of these, with commas),
+    ``{x:own}`` (in the reader's language already), ``{x:difference}``; any other kind is a
+    vocabulary of the catalogue, such as ``{x:phase}``, or several words of one, with commas: ``{x:each phase}``.
     """
     parts: list[Part] = []
     for literal, name, kind, _ in string.Formatter().parse(messages.texts[key]):
@@ -101,6 +103,12 @@ def _fill(messages: Messages, values: Mapping[str, Value], name: str, kind: str,
         return nested(text)
     if kind == "items":
         return join(map(nested, text.split(", ")), ", ")
+    if kind == "own":
+        return own(text)
+    if kind == "difference":
+        return own(messages.difference(text))
+    if kind.startswith(_EACH):
+        return join((own(messages.name(kind.removeprefix(_EACH), word)) for word in text.split(", ") if word), ", ")
     if kind in ("number", "percent", "change") or kind.startswith(_AGAINST):
         other = values[kind.removeprefix(_AGAINST)] if kind.startswith(_AGAINST) else None
         return own(_figure(value, kind, other, messages))

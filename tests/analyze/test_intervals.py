@@ -219,9 +219,9 @@ def test_resampling_without_resamples_is_resampling(percentile: float) -> None:
     values = correlated(generator, 1000, 4)
     quick = intervals._resampled(values, percentile, 50, np.random.default_rng(10))
     blocks = np.array_split(values, intervals.MAX_BLOCKS)
-    copies = np.random.default_rng(10).multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=50)
-    for got, row in zip(quick, copies, strict=True):
-        drawn = np.concatenate([np.tile(block, times) for block, times in zip(blocks, row, strict=True)])
+    chosen = np.random.default_rng(10).integers(0, len(blocks), size=(50, len(blocks)))
+    for got, row in zip(quick, chosen, strict=True):
+        drawn = np.concatenate([blocks[n] for n in row])
         assert got == intervals._nearest_rank(drawn, percentile)
 
 

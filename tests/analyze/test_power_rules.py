@@ -18,7 +18,7 @@ from npubench.analyze.energy import Track
 from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.gauge import gauge_joules
 from npubench.analyze.power_rules import PowerFacts, judge_power
-from npubench.analyze.ranging import Ranging, below_ranging, pick_range
+from npubench.analyze.ranging import Ranging
 from npubench.analyze.readings import EnergyAccount
 from npubench.measure.trace import Trace
 
@@ -115,6 +115,7 @@ FIRES: list[tuple[str, str, Change]] = [
         account(idle_watts=Estimate(42.0, "W", 41.9, 42.1), above_idle_joules=Estimate(-4.0, "J", -5.0, -3.0)),
     ),
     ("below-ranging", "warning", ranged(42.2)),
+    ("ranges-not-fixed", "warning", lambda f: replace(f, unfixed={"wall": "no ranging run was made"})),
     ("throttled", "warning", courses(course("throttle", [0] * 60 + [1] * 40))),
     ("throttled", "warning", courses(course("clock", FALLING), then=slower)),
     ("throttled", "warning", courses(course("temperature", WARMING), then=gradually)),
@@ -151,6 +152,7 @@ def test_every_rule_in_the_source_is_fired_above_and_none_makes_a_run_invalid() 
         ("idle-not-idle", account(idle_watts=Estimate(35.9, "W", 35.0, 36.0))),
         ("idle-not-idle", account(idle_watts=absent("W", "no idle baseline"))),
         ("below-ranging", ranged(42.1)),
+        ("ranges-not-fixed", lambda f: replace(f, grade="nightly", unfixed={"wall": "no ranging run was made"})),
         ("throttled", courses(course("throttle", [0] * 100))),
         # A clock that falls with the load, and requests that take as long as before.
         ("throttled", courses(course("clock", FALLING))),
@@ -193,22 +195,3 @@ def test_conditions_are_read_from_what_samplers_left(tmp_path: Path) -> None:
     (found,) = read_courses([tmp_path / "damaged.npz", tmp_path / "none.npz", tmp_path / "readings.npz"])
     assert (found.name, found.kind, found.domain) == ("hot", "temperature", "chip")
     assert (found.times_ns.tolist(), found.values.tolist()) == ([5], [61_000])
-
-
-# ---------------------------------------------------------------- ranging
-
-
-def test_a_testing_run_may_not_draw_5_percent_less_than_its_ranging_run() -> None:
-    hundred = Estimate(100.0, "W")
-    assert below_ranging(hundred, Estimate(95.1, "W")) is None
-    assert below_ranging(hundred, Estimate(120.0, "W")) is None
-    assert below_ranging(hundred, Estimate(94.9, "W")) == pytest.approx(0.051)
-    assert below_ranging(absent("W", "none"), hundred) is None
-    assert below_ranging(hundred, absent("W", "none")) is None
-
-
-def test_a_range_holds_what_was_seen_and_no_more_than_it_must() -> None:
-    offered = (15.0, 30.0, 60.0, 150.0, 300.0, 600.0)
-    assert pick_range(231.4, offered) == 300.0
-    assert pick_range(300.0, offered) == 300.0
-    assert pick_range(700.0, offered) is None

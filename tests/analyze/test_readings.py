@@ -149,3 +149,21 @@ def test_a_damaged_header_is_no_energy(tmp_path: Path, header: Any) -> None:
         tmp_path / "r.npz", (sensor("g", "power"), milliwatts()), header=np.frombuffer(json.dumps(header).encode(), np.uint8)
     )
     assert account(path, IDLE) == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        # Seen at every update, it is off by the chance of what was drawn: more draws help.
+        ({"averages": False}, "a longer window narrows it"),
+        # It moves ten times between two readings.
+        ({"averages": False, "update_period_ns": SECOND // 500}, "the gauge was read more seldom than it changes"),
+        ({"averages": True, "quantum": 5000}, "the sensor's step is too coarse"),
+    ],
+)
+def test_a_longer_window_is_advised_only_where_it_helps(tmp_path: Path, said: dict[str, Any], remedy: str) -> None:
+    watts = np.random.default_rng(1).integers(20_000, 60_000, TIMES.size)
+    (found,) = account(write(tmp_path / "readings.npz", (sensor("gauge", "power", **said), watts)))
+    assert found.joules.value is not None
+    assert found.samples_per_joule.reason is not None
+    assert f"allowed is ±0.5%; {remedy}" in found.samples_per_joule.reason

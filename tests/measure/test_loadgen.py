@@ -130,6 +130,20 @@ def test_rows_keep_the_sample_they_were_issued_for(run: Callable[..., Any], scen
         np.testing.assert_array_equal(outputs["y"][:, 0], 2 * window.trace.sample[list(rows)])
 
 
+@pytest.mark.parametrize("scenario", Scenario)
+def test_a_window_that_is_cut_short_begins_like_the_whole_one(run: Callable[..., Any], scenario: Scenario) -> None:
+    """An audit repeats the measured sequence by its seeds; LoadGen makes another one of another fewest number of queries."""
+    load = load_of(scenario)
+    whole, cut = (run(load, longest_ns=longest_ns)[0].trace.sample for longest_ns in (0, 40_000_000))
+    assert 0 < len(cut) <= len(whole)
+    assert cut.tolist() == whole[: len(cut)].tolist()
+
+
+def test_a_window_of_unique_samples_takes_each_once(run: Callable[..., Any]) -> None:
+    window, _, _ = run(load_of(Scenario.SINGLE_STREAM, min_duration_ns=1_000_000), issue="unique")
+    assert sorted(window.trace.sample.tolist()) == list(range(10))
+
+
 @pytest.mark.parametrize("scenario", [s for s in Scenario if s is not Scenario.SERVER])
 def test_a_device_faster_than_thought_stays_within_the_plan(run: Callable[..., Any], scenario: Scenario) -> None:
     """The plan reckons with half the latency seen; LoadGen prepares no more than that, and the columns hold all of it."""
@@ -196,6 +210,11 @@ def test_chosen_rows_are_as_many_as_asked_for_and_the_same_again(planned: int, c
     assert len(rows) == min(planned, count)
     assert all(0 <= row < planned for row in rows)
     assert rows == choose_rows(planned, count, seed)
+
+
+def test_some_of_the_chosen_rows_are_reached_by_a_device_that_is_far_slower_than_its_pace() -> None:
+    for seed in range(50):
+        assert sum(row < 1000 for row in choose_rows(100_000, 16, seed)) >= 1
 
 
 def test_moving_the_seeds_moves_all_of_loadgens_and_not_the_subset() -> None:

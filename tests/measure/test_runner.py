@@ -282,6 +282,16 @@ def test_silence_is_a_hang_only_where_samples_run(clock: Clock, make_spec: Calla
     assert watch.conclude(-9)[0] == "hung"
 
 
+def test_a_worker_that_was_kept_waiting_for_a_sampler_has_not_hung(clock: Clock, make_spec: Callable[..., RunSpec]) -> None:
+    watch = runner._Watch(make_spec(deadlines_s={"ranging": 100.0}, watchdog_s=4.0))
+    watch.take({"event": "phase", "phase": "ranging"})
+    clock.now += 30
+    watch.waited()
+    assert not watch.judge()
+    clock.now += 4
+    assert watch.judge()
+
+
 def test_a_step_of_the_search_is_progress(clock: Clock, make_spec: Callable[..., RunSpec]) -> None:
     watch = runner._Watch(replace(make_spec(), deadlines_s={"search": 100.0}, watchdog_s=4.0))
     watch.take({"event": "phase", "phase": "search"})

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ import pytest
 
 from npubench.analyze.readings import account_energy
 from npubench.contract import Sensor
+from npubench.measure.live import read_live
+from npubench.measure.meters.sensor import MeterSensor
 from npubench.measure.sampler import DEFAULT_PERIOD_NS, SHORTEST_PERIOD_NS, poll_period_ns, sample
 
 
@@ -124,3 +129,141 @@ def test_a_sensor_is_read_twenty_times_an_update_unless_that_costs_too_much(
     update_ns: int | None, cost_ns: int, poll_ns: int
 ) -> None:
     assert poll_period_ns(update_ns, cost_ns) == poll_ns
+
+
+class Remote(MeterSensor):
+    """A meter over the network that answers only while it is let."""
+
+    kind, domain, evidence = "power", "wall", "wall meter"
+    update_period_ns = 10_000_000
+
+    def __init__(self, address: str, lets: threading.Event | None = None) -> None:
+        self.name = self.address = address
+        self.read_so_far = self.looks = 0
+        self.fixed_after: int | None = None
+        self._lets = lets
+
+    def read(self) -> int | None:
+        self.read_so_far += 1
+        # The first readings, of which the sampler learns what it costs, come at once.
+        if self._lets is not None and self.read_so_far > 4:
+            self._lets.wait()
+        return 40_000
+
+    def look(self) -> None:
+        self.looks += 1
+        raise OSError("no answer")
+
+    def fix_ranges(self) -> None:
+        self.fixed_after = self.looks
+        raise OSError("no answer")
+
+    def ranging(self) -> dict[str, Any]:
+        return {"reason": "" if self.fixed_after is not None else "no ranging run was made"}
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Wait for what must come; a minute without it fails the test that needs it."""
+    late = time.monotonic() + 60.0
+    while not done():
+        assert time.monotonic() < late
+        time.sleep(0.005)
+
+
+def test_a_meter_that_hangs_holds_no_meter_of_another_address_back(tmp_path: Path) -> None:
+    lets = threading.Event()
+    slow, other, local = Remote("slow", lets), Remote("other"), Counting()
+    stop, end = os.pipe()
+    told, ready = os.pipe()
+    thread = threading.Thread(target=sample, args=([slow, other, local], tmp_path / "meters.npz", stop, ready))
+    thread.start()
+    try:
+        assert os.read(told, 100) == b"ready\n"
+        until(lambda: slow.read_so_far > 4 and other.read_so_far > 30 and local.read_so_far > 30)
+        assert slow.read_so_far == 5
+        shown = {reading.name: reading.value for reading in read_live(tmp_path / "meters.live")}
+        assert (shown["slow"], shown["other"]) == (40_000, 40_000)
+    finally:
+        lets.set()
+        os.close(end)
+        thread.join(20)
+    for descriptor in (stop, told, ready):
+        os.close(descriptor)
+    assert not thread.is_alive()
+    with np.load(tmp_path / "meters.npz") as stored:
+        assert [each["name"] for each in json.loads(bytes(stored["header"]).decode())] == ["slow", "other", "meter"]
+        assert [stored[f"{n}_values"].size for n in range(3)] == [slow.read_so_far, other.read_so_far, local.read_so_far]
+
+
+def test_meters_look_from_the_order_to_range_until_the_order_to_fix(tmp_path: Path) -> None:
+    """Whatever a meter raises meanwhile takes no reading with it."""
+    first, second, local = Remote("first"), Remote("second"), Counting()
+    stop, end = os.pipe()
+    told, ready = os.pipe()
+    thread = threading.Thread(target=sample, args=([first, second, local], tmp_path / "meters.npz", stop, ready))
+    thread.start()
+    try:
+        assert os.read(told, 100) == b"ready\n"
+        until(lambda: first.read_so_far > 10)
+        assert first.looks == second.looks == 0
+        os.write(end, b"r")
+        until(lambda: min(first.looks, second.looks) > 2)
+        os.write(end, b"f")
+        assert os.read(told, 100) == b"fixed\n"
+        assert (first.fixed_after, second.fixed_after) == (first.looks, second.looks)
+        before, looks = first.read_so_far, first.looks
+        until(lambda: first.read_so_far > before + 5)
+        assert first.looks == looks
+    finally:
+        os.close(end)
+        thread.join(20)
+    for descriptor in (stop, told, ready):
+        os.close(descriptor)
+    assert not thread.is_alive()
+    with np.load(tmp_path / "meters.npz") as stored:
+        header = json.loads(bytes(stored["header"]).decode())
+        assert [each["ranging"] for each in header] == [{"reason": ""}, {"reason": ""}, None]
+        assert stored["0_valid"].all() and stored["2_valid"].all()
+
+
+LEAVES = """
+import os, threading
+from pathlib import Path
+from npubench.measure import sampler
+from npubench.measure.meters.sensor import MeterSensor
+
+class Gauge(MeterSensor):
+    kind, domain, evidence, update_period_ns = "power", "wall", "wall meter", 10_000_000
+    def __init__(self, address, hangs):
+        self.name, self.address, self.hangs, self.count = address, address, hangs, 0
+    def read(self):
+        self.count += 1
+        if self.hangs and self.count > 4:
+            os.write(1, b"hangs\\n")
+            threading.Event().wait()
+        return 40_000
+
+sampler._GRACE_S = 0.2
+sampler.sample([Gauge("good", False), Gauge("hung", True)], Path({path!r}), 0, 1)
+"""
+
+
+@pytest.mark.parametrize("hangs", ["good", "hung"])
+def test_leaving_works_with_one_that_hangs_whichever_is_read_by_the_first_thread(tmp_path: Path, hangs: str) -> None:
+    path = tmp_path / "meters.npz"
+    text = LEAVES.format(path=str(path))
+    if hangs == "good":
+        text = text.replace('Gauge("good", False), Gauge("hung", True)', 'Gauge("hung", True), Gauge("good", False)')
+    process = subprocess.Popen([sys.executable, "-c", text], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None and process.stdout is not None
+    with process.stdin, process.stdout:
+        assert process.stdout.readline() == b"ready\n"
+        assert process.stdout.readline() == b"hangs\n"
+        process.stdin.close()
+        assert process.wait(60) == 0
+    with np.load(path) as stored:
+        names = [each["name"] for each in json.loads(bytes(stored["header"]).decode())]
+        columns = {name: stored[f"{n}_values"] for n, name in enumerate(names)}
+    assert columns["hung"].tolist() == [40_000] * 4
+    assert columns["good"].size >= 4
+    assert not path.with_suffix(".live").exists()

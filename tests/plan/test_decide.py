@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from npubench.contract.bundle import Bundle
 from npubench.contract.runspec import LoadSpec, Phase, RunSpec, Scenario, Seeds, TargetSpec
 from npubench.errors import SuiteError
-from npubench.plan.decide import REPEAT_SEEDS, SEEDS, Wish, decide, resolve_targets, run_id, wishes
+from npubench.plan.decide import REPEAT_SEEDS, SEEDS, Wish, decide, draw_round, repeated, resolve_targets, run_id, wishes
 from npubench.plan.grades import FEWEST, GRADES
 from npubench.plan.suite import HostFile, SuiteFile
 
@@ -82,8 +82,32 @@ def test_targets_take_turns_so_that_neighbours_in_time_can_be_compared() -> None
 
 def test_repeats_are_interleaved_and_not_adjacent() -> None:
     found = [(wish.target.name, wish.repeat) for wish in wished(suite_of("official", run(targets=["a", "b"])))]
-    assert found == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+    assert [repeat for _, repeat in found] == [0, 0, 1, 1, 2, 2]
+    assert all({found[n][0], found[n + 1][0]} == {"a", "b"} for n in (0, 2, 4))
     assert wished(suite_of("official"))[2].label == "tiny fp32 single-stream on a #3"
+
+
+def test_the_order_of_ranked_rounds_is_drawn_and_that_of_smoke_is_the_suites() -> None:
+    asked = run(targets=["a", "b"], workloads=["tiny", "small"], scenarios=["offline", "server"])
+    orders = {grade: [w.label for w in wished(suite_of(grade, asked))] for grade in GRADES}
+    assert orders["nightly"] != orders["smoke"]
+    assert sorted(orders["nightly"]) == sorted(orders["smoke"])
+    official = wished(suite_of("official", asked))
+    rounds = [[(w.workload, w.scenario, w.target.name) for w in official if w.repeat == n] for n in range(3)]
+    assert rounds[0] != rounds[1] or rounds[1] != rounds[2]
+    # What is compared with each other stands side by side in every round.
+    assert all(one[n][:2] == one[n + 1][:2] for one in rounds for n in range(0, len(one), 2))
+    assert [w.label for w in wished(suite_of("official", asked))] == [w.label for w in official]
+
+
+def test_a_further_repeat_is_what_the_plan_would_have_decided(plan: Decide) -> None:
+    suite = suite_of("official")
+    specs = sorted((plan(suite, n) for n in range(3)), key=lambda spec: spec.repeat)
+    assert [repeated(specs[0], n) for n in range(3)] == specs
+    beyond = repeated(specs[0], 7)
+    assert (beyond.repeat, beyond.run_id.split("-")[0]) == (7, "tiny.fp32.single")
+    assert beyond.load.seeds.qsl == SEEDS.qsl + 7 * REPEAT_SEEDS
+    assert draw_round(specs[:1], suite, 7) == [beyond]
 
 
 def test_official_runs_three_times_under_seeds_of_their_own(plan: Decide) -> None:

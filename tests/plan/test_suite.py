@@ -208,6 +208,7 @@ def test_a_host_files_artefacts_lie_beside_it(tmp_path: Path) -> None:
         ('schema_version = 1\nfree_cores = ["0"]\n', "free_cores[0]: input should be a valid integer"),
         ("schema_version = 1\n[target.card]\npyton = 3\n", "unknown key 'target.card.pyton'; did you mean 'python'?"),
         ("schema_version = 7\n", "schema_version is 7, this npubench reads 1; install a newer npubench"),
+        ('schema_version = 1\n[system]\nmemroy = "64 GiB"\n', "system.memroy: did you mean 'memory'?"),
     ],
 )
 def test_a_host_file_is_read_as_strictly(tmp_path: Path, text: str, words: str) -> None:

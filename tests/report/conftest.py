@@ -9,15 +9,52 @@ from typing import Any
 import numpy as np
 import pytest
 
+from npubench.analyze.estimate import Estimate, absent
 from npubench.contract.runspec import RunSpec, Scenario
 from npubench.measure.trace import Trace
 from npubench.plan.decide import run_id
-from npubench.record.schema import Record
+from npubench.record.schema import Energy, Record
 from npubench.record.store import Entry, Store
 
 MS = 1_000_000
 
 Add = Callable[..., Entry]
+
+
+@pytest.fixture(scope="session")
+def make_energy() -> Callable[..., Energy]:
+    """Make energy of a card by its counter: ``per_joule`` samples/J, uncertain by ``half`` of it, at ``watts`` over ``idle``."""
+
+    def make(
+        per_joule: float = 10.0, watts: float = 50.0, idle: float | None = 20.0, half: float = 0.004, **changes: Any
+    ) -> Energy:
+        def around(value: float, unit: str) -> Estimate:
+            return Estimate(value, unit, value * (1 - half), value * (1 + half), 0.99)
+
+        return Energy(
+            **{
+                "sensor": "counter",
+                "domain": "card",
+                "evidence": "device energy counter",
+                "joules": around(3000.0, "J"),
+                "watts": around(watts, "W"),
+                "peak_watts": Estimate(watts * 1.1, "W"),
+                "idle_watts": absent("W", "no idle baseline") if idle is None else around(idle, "W"),
+                "above_idle_joules": absent("J", "no idle baseline"),
+                "joules_per_sample": around(1 / per_joule, "J/sample"),
+                "samples_per_joule": around(per_joule, "samples/J"),
+                "accuracy_joules": absent("J", "no accuracy phase"),
+                "warm_up_joules": absent("J", "no warm-up phase"),
+                "readings": 600,
+                "coverage": 1.0,
+                "update_period_ns": 10_000_000,
+                "clock_offset_ns": 0,
+                "simulated": False,
+                **changes,
+            }
+        )
+
+    return make
 
 
 @pytest.fixture

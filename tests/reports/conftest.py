@@ -10,6 +10,7 @@ import pytest
 
 from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.finding import Finding
+from npubench.report import document as document_model
 from npubench.report.page import (
     Cell,
     ComparisonPage,
@@ -317,4 +318,114 @@ def hostile_page() -> ComparisonPage:
         exclusions=(evil("exclusion"),),
         systems=(SystemCard(evil("system"), {evil("row"): evil("cell")}),),
         unpaired=(evil("unpaired"),),
+    )
+
+
+#: A name as a hostile record has it: markup, a formula, Korean, an emoji and what cannot be seen.
+HOSTILE = '=HYPERLINK("http://x.example")<script>alert(1)</script>\'"&`|*한글 😀\u202e\x07'
+
+
+@pytest.fixture(scope="session")
+def document() -> document_model.Document:
+    """A document with every kind of block, cell and plot; its names are hostile."""
+    return build_document()
+
+
+@pytest.fixture(scope="session")
+def make_document() -> Callable[..., document_model.Document]:
+    """Make such a document of so many runs and another name."""
+    return build_document
+
+
+def build_document(runs: int = 3, name: str = HOSTILE) -> document_model.Document:
+    d = document_model
+    lines = tuple(
+        d.RunLine(
+            f"run-{n:05}",
+            "sys",
+            name,
+            "doc-orientation",
+            "offline",
+            "int8",
+            "smoke",
+            "ok",
+            "2026-11-22T01:02:03Z",
+            n == 2,
+            "sha256:" + "ab" * 32,
+        )
+        for n in range(1, runs + 1)
+    )
+    one, two = ("run-00001",), ("run-00002", "run-00003")
+    word = d.Phrase("document.column.candidate")
+    cells = (
+        (
+            d.Cell(Estimate(1.40625e6, "ns", 1.394e6, 1.418e6, 0.99, 900), one),
+            d.Cell(d.Mark("pass", d.Phrase("document.mark.pass")), one),
+        ),
+        (
+            d.Cell(absent("ns", "not measured: no sensor or meter was read"), one),
+            d.Cell(d.Text(name), two, d.Reason("unknown <i>reason</i>")),
+        ),
+        (d.Cell(Estimate(2.5e6, "ns"), two), d.Cell(-3, ("gone",))),
+        (d.Cell(None), d.Cell(d.RunReference("run-00002"))),
+    )
+    grid = d.Grid(
+        "first/../grid <x>",
+        d.Phrase("document.runs.caption"),
+        (d.Column(word), d.Column(d.Phrase("metric.latency"), True), d.Column(d.Text(name))),
+        tuple(d.Row(d.Cell(d.Text(f"{name} {n}")), each) for n, each in enumerate(cells)),
+        (d.Phrase("document.runs.lead"),),
+    )
+    same = replace(grid, name="same", rows=(d.Row(d.Cell(d.Text("row"), one), cells[0]),))
+    empty = replace(grid, rows=(), remarks=())
+    plots = tuple(build_plot(form, name, grid) for form in ("lines", "bars", "points", "steps"))
+    sections = (
+        d.Section(
+            "summary",
+            d.Phrase("document.summary"),
+            (
+                d.Paragraph((d.Phrase("document.runs.lead"), d.Text(name))),
+                d.Points((d.Phrase("document.runs.none"),), ordered=True),
+                d.Notice("note", d.Phrase("document.banner.none-valid")),
+                d.Facts((d.Fact(d.Phrase("document.fact.subject"), d.Cell(d.Text(name), one)),)),
+                grid,
+                same,
+            ),
+            (d.Section("summary", d.Titles({"en": "Deep", "ko": "깊은 곳"}), (empty,)),),
+        ),
+        d.Section("plots", d.Text(name), plots),
+    )
+    banner = d.Phrase("document.banner.simulated", {"targets": name})
+    facts = (d.Fact(d.Phrase("document.fact.runs"), d.Cell(runs)),)
+    title = d.Phrase("document.title.procurement", {"subject": name})
+    return d.Document("procurement", title, name, "2026-11-22T01:02:03+00:00", "9.9.9", (banner,), facts, sections, lines)
+
+
+def build_plot(form: str, name: str, table: document_model.Grid) -> document_model.Plot:
+    d = document_model
+    nature = ("measured", "declared", "simulated", "measured")
+    series = tuple(
+        d.Series(
+            d.Text(f"s{k} {name}"),
+            tuple(
+                d.Point(float(x), None if (x, k) == (2, 0) else 10.0 * (x + 1) + k, 9.0 * (x + 1), 12.0 * (x + 1), f"p{x}")
+                for x in range(5)
+            ),
+            nature[k],  # type: ignore[arg-type]  # one of three literals
+            joined=k != 3,
+        )
+        for k in range(4)
+    )
+    places = tuple(d.Text(f"{n} {name}") for n in range(5)) if form == "bars" else ()
+    return d.Plot(
+        f"plot {form}",
+        d.Phrase("document.plot"),
+        d.Phrase("document.data"),
+        form,  # type: ignore[arg-type]  # one of four literals
+        d.Axis(d.Phrase("document.column.x"), categories=places),
+        d.Axis(d.Phrase("metric.throughput"), "samples/s", from_zero=True),
+        series,
+        table,
+        (d.Stretch(d.Phrase("phase.start"), 0.0, 0.1), d.Stretch(d.Phrase("phase.timed"), 0.1, 4.0)) if form == "steps" else (),
+        (d.Level(d.Phrase("document.column.required"), 25.0), d.Level(d.Phrase("document.column.source"), 9e9)),
     )

@@ -241,7 +241,7 @@ def test_words_of_records_stay_text(page: ComparisonPage, language: str) -> None
 def test_every_plot_and_table_has_its_words(page: ComparisonPage) -> None:
     found = section(page, "ko")
     plots = [svg for svg in found.iter() if svg.get("role") == "img"]
-    assert len(plots) == 2
+    assert len(plots) == 3  # ratios, a course, a roofline
     for plot in plots:
         assert text_of(plot[0]) and text_of(plot[1])
     for table in found.iter("table"):

@@ -10,14 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from npubench.analyze.audits.judge import audit_findings
+from npubench.analyze.audits.verdict import Audit
+from npubench.analyze.client import Client, ClientFacts, judge_client
 from npubench.analyze.courses import Course
+from npubench.analyze.declaration import compare_declared
 from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.finding import Finding
 from npubench.analyze.intervals import Drift
 from npubench.analyze.power_rules import PowerFacts, judge_power
 from npubench.analyze.ranging import Ranging
+from npubench.analyze.repeats import wide_interval
+from npubench.analyze.stability import Stability
+from npubench.analyze.stability_rules import judge_stability
 from npubench.analyze.validity import Facts, judge
 from npubench.contract.runspec import Scenario
+from npubench.plan.grades import GRADES
 from npubench_reports import findings
 from npubench_reports.html import render
 from npubench_reports.messages import load
@@ -97,7 +105,7 @@ def everything() -> tuple[Finding, ...]:
         facts(Scenario.SINGLE_STREAM, late, observed=bare, metrics=unscored),
         replace(searched, observed=allowed),
     )
-    return tuple(finding for run in runs for finding in judge(run)) + powerless()
+    return tuple(finding for run in runs for finding in judge(run)) + powerless() + unhealthy() + audited() + unsteady()
 
 
 def powerless() -> tuple[Finding, ...]:
@@ -122,11 +130,50 @@ def powerless() -> tuple[Finding, ...]:
     silent: Any = SimpleNamespace(**{**vars(wrong), "joules": absent("J", "the sensor gave no value in the window")})
     ranged = Ranging("card power", "card", Estimate(50.0, "W"), Estimate(230.0, "V"), Estimate(1.0, "A"))
     runs = (
-        PowerFacts("official", (), (), trace),
+        PowerFacts("official", (), (), trace, unfixed={"card power": "it showed no current in the ranging run"}),
         PowerFacts("official", (wrong, unit), (flag,), trace, (ranged,)),
         PowerFacts("official", (silent,), (clock,), trace),
     )
     return tuple(finding for run in runs for finding in judge_power(run))
+
+
+def unhealthy() -> tuple[Finding, ...]:
+    """Break every rule of the client's health, and declare another machine."""
+    busy = Client(
+        lag_p99_ns=None,
+        cpu_share=1.7,
+        run_delay_share=0.1234,
+        major_faults=4321,
+        foreign_cpu_share=0.4567,
+        foreign=("python3 (123) 0.45",),
+        cores=2,
+        harness_share=0.3456,
+        steal_share=0.0789,
+        device_holders=("smi (77)",),
+    )
+    runs = [ClientFacts("nightly", busy, SECOND, held) for held in ((), ("smi (77)",))]
+    declared = compare_declared({"memory": "512 GiB"}, {"memory": "62.7 GiB"}, "official")
+    return (*(finding for run in runs for finding in judge_client(run)), *declared)
+
+
+def unsteady() -> tuple[Finding, ...]:
+    """Break every rule of stability, and of repeats that do not agree."""
+    restless = Stability(10, False, (12.5, 300.0), 2, 0.0234, 0.0456, (0.031, -0.087), 12_345)
+    wide = wide_interval([1.0, 1.1, 0.9, 1.2, 0.8, 1.0, 1.1, 0.9], GRADES["official"])
+    assert wide is not None
+    return (*judge_stability(restless, "official"), wide)
+
+
+def audited() -> tuple[Finding, ...]:
+    """Fail two audits, one that makes a run invalid and one that does not."""
+    seeds = "the measured seeds: +40.0% against other seeds (+31.0% to +50.0%, 6 pairs of windows)"
+    idle = "40 W in the baseline, 10 W at rest (card power)"
+    return audit_findings(
+        (
+            Audit("other-seeds", "failed", seeds, "at most 10% faster"),
+            Audit("idle-baseline", "failed", idle, "a baseline at most 25% above the rest after close"),
+        )
+    )
 
 
 FOUND = everything()
@@ -144,6 +191,8 @@ def test_a_finding_reads_in_both_languages(finding: Finding) -> None:
         assert all(map(str, texts))
         foreign = {part.text for text in texts for part in text.parts if part.foreign}
         # A governor, a device and a sensor are called what the system calls them; a unit is one everywhere.
+        # Processes, and what was declared and read of a machine, are its own words.
+        foreign -= {"python3 (123) 0.45", "smi (77)", "512 GiB", "62.7 GiB"}
         assert foreign <= {"powersave", "/dev/npu0", "card power", "card throttle", "card clock", "MHz"}
     korean = " ".join(str(tell(finding, KO)) for tell in (findings.observed, findings.advice))
     assert re.search("[가-힣]", korean)

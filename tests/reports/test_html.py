@@ -68,7 +68,10 @@ def pages(make_page: MakePage) -> dict[str, ComparisonPage]:
         "no rows": make_page(0, 0),
         "all failed": replace(bare, tables=(replace(bare.tables[0], rows=(replace(row, cells=cells),)),), distributions=()),
         "no intervals, no findings": replace(bare, tables=(replace(bare.tables[0], rows=(replace(row, cells=headless),)),)),
-        "a missing cell": replace(bare, tables=(replace(bare.tables[0], rows=(replace(row, cells=row.cells[:1]),)),)),
+        "a missing cell": replace(
+            bare, tables=(replace(bare.tables[0], rows=(replace(row, cells=row.cells[:1]), *bare.tables[0].rows[1:])),)
+        ),
+        "a missing column": replace(bare, tables=(replace(bare.tables[0], rows=(replace(row, cells=row.cells[:1]),)),)),
         "no direction": replace(
             bare, tables=(replace(bare.tables[0], rows=(replace(row, gate_higher_is_better=None, operations=0),)),), systems=()
         ),
@@ -225,6 +228,12 @@ def test_a_missing_run_is_a_dash_with_its_reason(rendered: Rendered) -> None:
     assert text_of(summary.findall(".//td")[1]).replace(" ", "") == "—notrun"
 
 
+def test_a_subject_that_a_scenario_was_not_asked_of_has_no_column_in_it(rendered: Rendered) -> None:
+    summary = next(t for t in tree(rendered["a missing column", "en"]).iter("table") if t.get("class") == "summary")
+    assert [text_of(head).split(" · ")[0] for head in summary.findall("./thead/tr/th")][1:] == ["cpu-1"]
+    assert len(summary.findall(".//td")) == 1
+
+
 def test_a_percentile_that_is_not_certified_is_a_dash_with_its_reason(rendered: Rendered) -> None:
     cell = cell_at(rendered["four", "en"], "t2r7c1")
     assert cell.startswith("— invalid")
@@ -371,9 +380,9 @@ def test_hostile_records_stay_text(hostile_page: ComparisonPage, language: str) 
 def test_subjects_without_a_value_are_named_below_a_plot_and_not_drawn(make_page: MakePage) -> None:
     page = make_page(4, 4, scenarios=("offline",))
     table = page.tables[0]
-    # The simulated device skips face detection; the third subject has not run it.
+    # The simulated device skips face detection; the third subject has not run it, but others of the scenario.
     row = replace(table.rows[3], cells=(*table.rows[3].cells[:2], table.rows[3].cells[3]))
-    html = render(replace(page, tables=(replace(table, rows=(row,)),)))
+    html = render(replace(page, tables=(replace(table, rows=(row, table.rows[0])),)))
     figure = next(tree(html).iter("figure"))
     plot = next(svg for svg in figure.iter("svg") if svg.get("role") == "img")
     assert "cpu-all · fp32" in text_of(plot)

@@ -15,14 +15,20 @@ import numpy as np
 import pytest
 import tomllib
 
+import npubench.report
+import npubench.verbs
 import npubench_models
 import npubench_reports
-from npubench.analyze import power_rules, roofline, validity
+from npubench.analyze import client, declaration, power_rules, repeats, roofline, stability_rules, validity
+from npubench.analyze.audits import judge as audits_judge
+from npubench.analyze.audits.judge import AUDITS
+from npubench.analyze.audits.verdict import AuditStatus
 from npubench.analyze.energy import IMPLAUSIBLE_WATTS
 from npubench.analyze.finding import Severity
 from npubench.analyze.metrics import HEADLINE, compute_metrics
 from npubench.analyze.readings import EVIDENCE
 from npubench.contract.availability import Rung
+from npubench.contract.facts import FACTS
 from npubench.contract.runspec import Phase, Scenario
 from npubench.errors import InputError
 from npubench.measure import binding, worker
@@ -31,8 +37,8 @@ from npubench.plan.grades import GRADES
 from npubench.plan.suite import Precision
 from npubench.record.account import EXCLUSIONS
 from npubench.record.schema import BundleReference, Status
-from npubench.report import comparison, course, differences, efficiency, ratio
-from npubench.report.page import Policy, Verdict
+from npubench.report import alike, comparison, course, differences, efficiency, ratio
+from npubench.report.page import Policy, SweepMark, Verdict
 from npubench_reports import numbers, reasons
 from npubench_reports.messages import languages, load
 
@@ -75,10 +81,11 @@ class Anything:
 
 RECORD: Any = Anything()
 #: The kernel's words, from the kernel itself: a new one fails here until it has its text.
-RULES = sorted(arguments(validity, "Finding", 0) | arguments(power_rules, "Finding", 0))
+JUDGES = (validity, power_rules, client, declaration, stability_rules, repeats, audits_judge)
+RULES = sorted(set().union(*(arguments(module, "Finding", 0) for module in JUDGES)))
 MANIFESTS = [tomllib.loads(p.read_text("utf-8")) for p in (Path(npubench_models.__file__).parent / "workloads").glob("*.toml")]
 STATUSES = get_args(Status)
-SYSTEM = set(differences.system_rows(RECORD))
+SYSTEM = set(differences.system_rows(RECORD)) | {name for name, fact in FACTS.items() if not fact.volatile}
 DIFFERENCES = {name[: name.find(":") + 1] or name for name in differences._of_one(RECORD)}
 TIMES = np.arange(1, 11, dtype=np.int64)
 TRACE: Any = SimpleNamespace(
@@ -91,6 +98,8 @@ VOCABULARY: dict[str, set[str]] = {
     "status": {*STATUSES},
     "grade": {*GRADES},
     "severity": {*get_args(Severity)},
+    "audit": {judge.__name__.removeprefix("judge_").replace("_", "-") for judge in AUDITS},
+    "audit-status": {*get_args(AuditStatus)},
     "verdict": {*get_args(Verdict)},
     "unranked": returned(comparison._why_unranked)
     | returned(ratio.incomparable)
@@ -103,9 +112,12 @@ VOCABULARY: dict[str, set[str]] = {
     | returned(efficiency._other)
     | {"different-domain", "different-evidence"} & constants(efficiency._other)
     | arguments(efficiency.compare_energy, "_not", 0),
+    "unlike": {*alike.CONDITIONS},
     "domain": {*IMPLAUSIBLE_WATTS},
     "evidence": {*EVIDENCE},
+    "quantity": {"voltage", "current"},
     "policy": {policy for policy in get_args(Policy) if policy},
+    "sweep-mark": {mark for mark in get_args(SweepMark) if mark},
     "scope": {*get_args(hardware.Scope)},
     "density": {*get_args(hardware.Density)},
     "roofline": {text for text in constants(roofline) if re.fullmatch("simulated|no-[a-z]+|unknown-[a-z]+", text)},
@@ -117,7 +129,8 @@ VOCABULARY: dict[str, set[str]] = {
     "precision": {*get_args(Precision)},
     "metric": METRICS | {"latency", "accuracy"},
     # Units of one symbol are the same in every language.
-    "unit": {unit for unit in UNITS if re.search("sample|quer", unit)},
+    "unit": {unit for unit in UNITS if re.search("sample|quer", unit)}
+    | {"KRW", "KRW/kWh", "KRW/(kW·month)", "points", "devices", "years"},
     "difference": DIFFERENCES,
     "system": SYSTEM,
     "exclusion": {*EXCLUSIONS}
@@ -185,14 +198,54 @@ def literal_keys() -> set[str]:
     return keys
 
 
+#: The first parts of the keys that the content of documents is written with (``npubench.report.document``).
+OF_DOCUMENTS = "document|procurement|feedback|nightly|advice|trend|plot|render|serve"
+#: Where such content is made, and where it is laid out.
+WRITERS = [
+    *Path(npubench.report.__file__).parent.glob("*.py"),
+    *Path(npubench.verbs.__file__).parent.glob("*.py"),
+    *SOURCES.rglob("*.py"),
+]
+
+
+def written_keys() -> tuple[set[str], set[str]]:
+    """Return the keys of documents that stand in the sources as they are, and patterns of those put together from parts."""
+    literal, patterns = set(), set()
+    for path in WRITERS:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [re.escape(str(v.value)) if isinstance(v, ast.Constant) else "[a-z0-9._-]+" for v in node.values]
+                patterns.add("".join(parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                literal.add(node.value)
+    for path in SOURCES.glob("templates/**/*.j2"):
+        literal |= set(re.findall(r"[\"']([a-z][a-z0-9.-]+)[\"']", path.read_text(encoding="utf-8")))
+    key = re.compile(rf"({OF_DOCUMENTS})(\.[a-z0-9-]*[a-z0-9])+")
+    beginning = re.compile(rf"({OF_DOCUMENTS})\\\..*")
+    literal = {text for text in literal if key.fullmatch(text) and not text.endswith((".css", ".typ", ".j2"))}
+    return literal, {text for text in patterns if beginning.match(text)}
+
+
+@pytest.mark.parametrize("language", languages())
+def test_documents_have_every_word_they_are_written_with_and_no_other(language: str) -> None:
+    known = {key for key in load(language).texts if re.match(rf"({OF_DOCUMENTS})\.", key)}
+    literal, patterns = written_keys()
+    fields = [field for text in load(language).texts.values() for field in string.Formatter().parse(text)]
+    # A template may name a vocabulary of its own, as in "{metric:procurement.metric}".
+    patterns |= {re.escape((kind or "").removeprefix("each ")) + r"\..+" for _, _, kind, _ in fields if "." in (kind or "")}
+    assert literal - known - {key for key in literal if any(word.startswith(key + ".") for word in known)} == set()
+    assert {key for key in known - literal if not any(re.fullmatch(pattern, key) for pattern in patterns)} == set()
+    assert {pattern for pattern in patterns if not any(re.fullmatch(pattern, key) for key in known)} == set()
+
+
 def test_there_are_korean_and_english() -> None:
     assert languages() == ("en", "ko")
 
 
 @pytest.mark.parametrize("language", languages())
 def test_a_catalogue_is_complete_and_holds_nothing_unused(language: str) -> None:
-    used = derived_keys() | literal_keys()
-    known = set(load(language).texts)
+    used = {key for key in derived_keys() | literal_keys() if not re.match(rf"({OF_DOCUMENTS})\.", key)}
+    known = {key for key in load(language).texts if not re.match(rf"({OF_DOCUMENTS})\.", key)}
     assert used - known == set()
     assert {key for key in known - used if not OPTIONAL.fullmatch(key)} == set()
     rules = {key.split(".")[1] for key in known if key.startswith("finding.")}
@@ -208,10 +261,11 @@ def test_translations_fill_in_the_same_names() -> None:
 
 
 def test_korean_is_korean() -> None:
-    """Apart from names that are the same everywhere, every Korean text has Hangul in it."""
-    latin = {key for key, text in load("ko").texts.items() if not re.search("[가-힣]", text)}
-    filled_in = {"finding.accuracy-gate.observed", "finding.accuracy-gate.required", "reason.of-sensor"}
-    assert latin == {"system.cpu", "precision.fp32", "precision.fp16", "precision.bf16", "precision.int8"} | filled_in
+    """Apart from names that are the same everywhere, every Korean text that has letters of its own has Hangul in it."""
+    own = {key: re.sub(r"\{[^}]*\}", "", text) for key, text in load("ko").texts.items()}
+    latin = {key for key, text in own.items() if re.search("[A-Za-z]", text) and not re.search("[가-힣]", text)}
+    names = {"system.cpu", "precision.fp32", "precision.fp16", "precision.bf16", "precision.int8", "procurement.column.pue"}
+    assert latin == names
 
 
 def test_an_unknown_id_stands_for_itself() -> None:

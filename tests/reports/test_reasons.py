@@ -26,7 +26,11 @@ from npubench.analyze.intervals import over_repeats, ratio_of_percentiles, throu
 from npubench.analyze.metrics import no_metrics
 from npubench.analyze.outputs import score_outputs
 from npubench.analyze.readings import account_energy
+from npubench.contract.power_limit import PowerLimit
 from npubench.contract.runspec import Phase, Scenario
+from npubench.measure import power_limit
+from npubench.measure.meters.profile import load_profile
+from npubench.measure.meters.sensor import MeterError
 from npubench.measure.runner import _Watch, run_worker
 from npubench.plan.workload import GateRule
 from npubench.record.account import _verdict
@@ -105,19 +109,60 @@ def absent_energy(tmp_path: Path) -> Iterator[Estimate]:
     yield account_energy([coarse], (0, end), 100)[0].samples_per_joule
     write_readings(coarse, {"fine": steady})
     yield account_energy([coarse], (0, end), 0)[0].samples_per_joule
+    write_readings(coarse, {"seldom": generator.integers(10_000, 70_000, 6000)}, averages=False, period=SECOND // 400)
+    yield account_energy([coarse], (0, end), 100)[0].samples_per_joule
+    write_readings(coarse, {"stepped": steady // 1000 * 1000}, quantum=1000)
+    yield account_energy([coarse], (0, end), 100)[0].samples_per_joule
     write_readings(coarse, {"nothing": steady * 0})
     yield account_energy([coarse], (0, end), 9)[0].samples_per_joule
 
 
-def write_readings(path: Path, columns: dict[str, Any], averages: bool = True, period: int = SECOND // 100) -> None:
+def write_readings(
+    path: Path, columns: dict[str, Any], averages: bool = True, period: int = SECOND // 100, quantum: int = 1
+) -> None:
     """Write power gauges of one card as a sampler leaves them."""
-    said = {"domain": "card", "kind": "power", "update_period_ns": period, "quantum": 1, "wraps_at": None, "averages": averages}
+    said = {"domain": "card", "kind": "power", "update_period_ns": period, "wraps_at": None, "averages": averages}
+    said["quantum"] = quantum
     header = np.frombuffer(json.dumps([{"name": name, **said} for name in columns]).encode(), np.uint8)
     arrays: dict[str, Any] = {}
     for n, values in enumerate(columns.values()):
         made = track(values)
         arrays |= {f"{n}_times_ns": made.times_ns, f"{n}_values": made.values, f"{n}_valid": made.valid}
     np.savez(path, header=header, **arrays)
+
+
+def unfixed() -> Iterator[str]:
+    """Yield why ranges are not fixed, as the meter itself says."""
+    ranges = pytest.importorskip("npubench.measure.meters.ranges")
+    profile = load_profile("yokogawa-wt300")
+    free: dict[str, float | None] = {"voltage_range": None, "current_range": None}
+    seen = {"voltage_range": 230.0, "current_range": 1.5}
+
+    def after(line: Any, highest: dict[str, float], wanted: Any = free, single: bool = True, how: Any = profile) -> str:
+        made = ranges.Ranges(line, how, {}, wanted, single)
+        made.highest |= highest
+        made.fix()
+        return str(made.reason)
+
+    def gone(*_: object) -> str:
+        raise MeterError("settings.address: it does not answer")
+
+    small = SimpleNamespace(order=lambda *_: None, ask=lambda _: "1.0", resting=lambda: False, forget_errors=lambda: None)
+    yield ranges.Ranges(small, profile, {}, free, True).reason
+    yield after(small, seen, single=False)
+    yield after(small, seen, how=replace(profile, voltage_range=None))
+    yield after(small, {"voltage_range": 230.0})
+    yield after(small, {**seen, "voltage_range": 1000.0})
+    yield after(small, seen, {"voltage_range": 150.0, "current_range": 2.0})
+    yield after(small, seen)
+    yield after(SimpleNamespace(order=gone, resting=lambda: True), seen)
+    yield "it gave no number after its ranges were fixed"
+
+
+def test_why_ranges_are_not_fixed_is_recognised() -> None:
+    found = [*unfixed()]
+    assert [text for text in found if not recognised(text)] == []
+    assert len(set(found)) == len(found)
 
 
 def absent_accuracy() -> Iterator[Estimate]:
@@ -222,7 +267,7 @@ def test_every_sentence_written_in_the_kernel_is_recognised(path: str) -> None:
     assert [texts[0] for texts in found if not any(map(recognised, texts))] == []
 
 
-@pytest.mark.parametrize("module", ["validity", "power_rules"])
+@pytest.mark.parametrize("module", ["validity", "power_rules", "client", "declaration"])
 def test_fixed_sentences_of_findings_are_recognised(module: str) -> None:
     """Those with numbers in them come from the evidence; see ``test_findings``."""
     for node in ast.walk(ast.parse((KERNEL / f"analyze/{module}.py").read_text(encoding="utf-8"))):
@@ -239,6 +284,54 @@ def test_the_rules_of_gates_are_recognised() -> None:
         for given in ({"required": 3.0}, {"required_ratio": 0.9}):
             rule = GateRule(metric="rmse", unit="K", claim="accuracy", higher_is_better=higher, **given)  # type: ignore[arg-type]
             assert recognised(rule.sentence())
+
+
+class _Limit(PowerLimit):
+    """A device's limit that says what a test gives it, and takes what is set or refuses it."""
+
+    def __init__(self, *readings: int | None, refuse: Exception | None = None) -> None:
+        self.readings, self.refuse = list(readings), refuse
+
+    def read(self) -> int | None:
+        return self.readings.pop(0)
+
+    def set(self, milliwatts: int) -> None:
+        if self.refuse is not None:
+            raise self.refuse
+
+
+def power_limits(folder: Path) -> Iterator[str]:
+    class ReadOnly(PowerLimit):
+        def read(self) -> int:
+            return 300_000
+
+    free = _Limit(300_000)
+    for sight in (
+        power_limit.Sight(),
+        power_limit.Sight(free, complaint="OSError: words"),
+        power_limit.Sight(ReadOnly(), 300_000),
+        power_limit.Sight(free),
+        power_limit.Sight(free, 300_000, (200_000, 400_000)),
+    ):
+        yield power_limit.refusal(sight, 150_500)
+    for limit in (_Limit(refuse=PermissionError("root's")), _Limit(refuse=OSError("words")), _Limit(None), _Limit(200_000)):
+        with pytest.raises(power_limit.PowerLimitError) as caught:
+            power_limit.enforce(limit, 300_000, 150_000, folder)
+        yield str(caught.value)
+    yield power_limit.moved(_Limit(None), 150_000)
+    yield power_limit.moved(_Limit(200_000), 150_000)
+    left = power_limit.restore_from_outside(str(folder / "no-python"), {}, folder)
+    yield left
+    yield f"{NAME}: the worker was killed by SIGKILL in phase measure; {left}"
+
+
+def test_what_is_said_of_power_limits_is_recognised(tmp_path: Path) -> None:
+    sentences = list(power_limits(tmp_path))
+    assert [
+        text for text in sentences if not text or not any(part.text for part in say(text, KO).parts if not part.foreign)
+    ] == []
+    assert [text for text in sentences if say(text, KO).parts[0].foreign] == []
+    assert len({say(text, EN).parts for text in sentences}) == len(sentences)
 
 
 def test_numbers_are_the_locales_and_the_phase_has_its_name() -> None:

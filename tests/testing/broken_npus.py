@@ -28,6 +28,7 @@ from npubench.contract import (
     Executor,
     Model,
     Offload,
+    PowerLimit,
     Rung,
     Sensor,
     Tensors,
@@ -136,6 +137,22 @@ class Gauge(Sensor):
         return self.value  # type: ignore[no-any-return]
 
 
+class Limit(PowerLimit):
+    """A card's limit that nobody may set here: a check that tried to would be found out."""
+
+    value: Any = 75_000
+    range: Any = (50_000, 100_000)
+
+    def read(self) -> int | None:
+        return self.value  # type: ignore[no-any-return]
+
+    def bounds(self) -> tuple[int, int] | None:
+        return self.range  # type: ignore[no-any-return]
+
+    def set(self, milliwatts: int) -> None:
+        raise AssertionError("nobody asked for another limit")
+
+
 class GoodBackend(Backend):
     Options: ClassVar[type] = Options
     executor: ClassVar[type[GoodExecutor]] = GoodExecutor
@@ -158,6 +175,9 @@ class GoodBackend(Backend):
         except ValueError as error:
             raise WrongArtefact("no toy artefact; compile it with toyc 2.1") from error
         return self.executor(self, artefact)
+
+    def power_limit(self, device: Device) -> PowerLimit | None:
+        return Limit()
 
     def sensors(self, device: Device) -> Any:
         return [Counter(), Gauge()]
@@ -648,6 +668,18 @@ with_sensors("sensors/read", (Gauge, {"value": 17.5}))
 with_sensors("sensors/read", (Gauge, {"value": 0}))
 with_sensors("sensors/read", (Gauge, {"read": _raise}))
 with_sensors("sensors/monotone", (Falling, {}))
+
+
+def with_limit(**values: Any) -> None:
+    made = type("OddLimit", (Limit,), values)
+    breaks("sensors/power-limit")(type("limit-backend", (GoodBackend,), {"power_limit": lambda self, device: made()}))
+
+
+with_limit(value=75)
+with_limit(value=75_000.0)
+with_limit(value=120_000)
+with_limit(range=(100_000, 50_000))
+with_limit(read=_raise)
 
 
 # ---------------------------------------------------------------- what is not there, and what ends or holds the process

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from npubench.testing.account import changed, opened, shown_energy_uj, shown_power_mw
 from npubench.testing.laws import JITTERS, PRESETS, Law, busy_ns, energy_uj, jitter_ns, service_times_ns, steady_ns, warmth
-from npubench.testing.meter import changed, opened, shown_energy_uj, shown_power_mw
 
 #: A busy machine is no reason to fail.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

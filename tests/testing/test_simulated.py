@@ -16,11 +16,11 @@ import onnx
 import pytest
 
 from npubench.contract import Model, OptionError, Rung, Unsupported, parse_options, submits
+from npubench.testing.board import DeviceInUseError
 from npubench.testing.executor import SimulatedExecutor, wait_until
 from npubench.testing.faults import FAULTS, spoil
 from npubench.testing.graph import GraphError, read_graph
 from npubench.testing.laws import PRESETS, busy_ns, energy_uj, service_times_ns
-from npubench.testing.meter import DeviceInUseError
 from npubench.testing.simulated import FAULT_VARIABLE, SimulatedBackend
 from npubench_models.workloads import probe
 
@@ -192,6 +192,8 @@ def test_artefacts_carry_simulated(model: Model, tmp_path: Path) -> None:
     [
         ({"fault": "stael"}, "did you mean 'stale'?"),
         ({"jitter": "gama"}, "did you mean 'gamma'?"),
+        ({"course": "squares"}, "did you mean 'square'?"),
+        ({"sensor_period": 1.0}, "did you mean 'sensor_period_ms'?"),
         ({"fixed_ms": 1.0}, "did you mean 'fixed_us'?"),
         ({"fault_after": -1}, "0 or more"),
         ({"max_batch": "4"}, "max_batch"),
@@ -203,7 +205,18 @@ def test_wrong_options_are_named(options: dict[str, Any], text: str) -> None:
 
 
 def test_impossible_laws_are_refused(load: Load) -> None:
-    for options in ({"max_batch": 0}, {"fixed_us": -1.0}, {"active_mw": 1}, {"drift_time_s": 0.0}, {"drift_percent": -100.0}):
+    for options in (
+        {"max_batch": 0},
+        {"fixed_us": -1.0},
+        {"active_mw": 1},
+        {"drift_time_s": 0.0},
+        {"drift_percent": -100.0},
+        {"course_s": 0.0},
+        {"sensor_dropped": 1.0},
+        {"sensor_jitter": -1.0},
+        {"energy_wraps_uj": 1},
+        {"throttled_percent": 0.0},
+    ):
         with pytest.raises(ValueError, match=next(iter(options))):
             load(**options)
 
@@ -397,7 +410,7 @@ def test_a_planted_account_is_refused(load: Load, tmp_path: Path) -> None:
     load().close()
     (folder,) = tmp_path.glob("npubench-simulated-*")
     assert folder.stat().st_mode & 0o777 == 0o700
-    (account,) = folder.iterdir()
+    account = folder / "sim-plain.account"
     assert account.stat().st_mode & 0o777 == 0o600
     account.unlink()
     account.symlink_to(tmp_path / "elsewhere")

@@ -98,7 +98,8 @@ def test_a_program_gets_everything(answers: None, host: Path, capsys: pytest.Cap
     assert show_devices(host, as_json=True) == 0
     acme, vendor, nowhere = json.loads(capsys.readouterr().out)
     assert (acme["availability"], acme["sensors"], acme["versions"]) == ("ready", True, {"SDK": "1.2"})
-    assert acme["devices"][0] == {"name": "npu:0", "kind": "ACME-1", "details": {"serial": "0xF00"}, "simulated": False}
+    shown = {"name": "npu:0", "kind": "ACME-1", "details": {"serial": "0xF00"}, "simulated": False, "host": False}
+    assert acme["devices"][0] == shown
     assert (vendor["availability"], vendor["advice"]) == ("driver_missing", "sudo modprobe acme")
     assert (nowhere["interpreter"], nowhere["targets"], nowhere["advice"]) == ("/nowhere", ["far"], "mend the path")
 

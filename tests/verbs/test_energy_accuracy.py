@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from npubench.errors import NpubenchError
 from npubench.verbs import energy_accuracy
-from npubench.verbs.energy_accuracy import Row, holds, make_rows, markdown, show_energy_accuracy
+from npubench.verbs.energy_accuracy import Row, holds, make_rows, markdown, show_energy_accuracy, too_far
+from npubench.verbs.energy_live import LIVE, LiveRow
 
 ROWS = make_rows()
 PAGE = Path(__file__).parents[2] / "docs" / "energy-accuracy.md"
@@ -40,13 +42,50 @@ def test_a_broken_bound_is_seen() -> None:
     assert not holds([replace(far, printed=0, worst=None)])
 
 
+NEAR = LiveRow("ramp", "SIMULATED energy counter", 10.0, 80.0, 80.1, 0.00125, True, "")
+ABSENT = replace(NEAR, sensor="SIMULATED power", joules=None, error=None, printed=False, reason="too short a window")
+
+
 def test_the_exit_code_says_whether_it_holds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(energy_accuracy, "make_rows", lambda: ROWS)
+    monkeypatch.setattr(energy_accuracy, "live_rows", lambda: [NEAR, ABSENT])
     assert show_energy_accuracy(tmp_path / "new" / "table.md", True) == 0
-    assert json.loads(capsys.readouterr().out)["trials"] == 225
+    said = json.loads(capsys.readouterr().out)
+    assert said["trials"] == 225
+    assert [(row["sensor"], row["error"], row["reason"]) for row in said["live"]] == [
+        ("SIMULATED energy counter", 0.00125, ""),
+        ("SIMULATED power", None, "too short a window"),
+    ]
     assert (tmp_path / "new" / "table.md").read_text(encoding="utf-8") == markdown(ROWS)
     monkeypatch.setattr(energy_accuracy, "make_rows", lambda: [replace(ROWS[0], worst=0.01, printed=5)])
     assert show_energy_accuracy(None, False) == 1
-    assert "1.00%" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "1.00%" in shown
+    assert "+0.12%" in shown
+
+
+def test_a_live_window_that_is_printed_and_far_off_fails_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    far = replace(NEAR, joules=79.0, error=-0.0125)
+    assert too_far([NEAR, ABSENT, far, replace(far, printed=False, reason="too uncertain")]) == [far]
+    monkeypatch.setattr(energy_accuracy, "make_rows", lambda: ROWS)
+    monkeypatch.setattr(energy_accuracy, "live_rows", lambda: [NEAR, far])
+    assert show_energy_accuracy(None, False) == 1
+
+
+def test_the_page_is_there_though_nothing_can_be_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def busy() -> list[LiveRow]:
+        raise NpubenchError("calibration failed: sim:plain is in use by another executor")
+
+    monkeypatch.setattr(energy_accuracy, "make_rows", lambda: ROWS)
+    monkeypatch.setattr(energy_accuracy, "live_rows", busy)
+    with pytest.raises(NpubenchError, match="in use"):
+        show_energy_accuracy(tmp_path / "table.md", True)
+    assert (tmp_path / "table.md").exists()
+
+
+def test_what_is_drawn_live_is_what_is_made_up() -> None:
+    assert {row.course for row in ROWS} == set(LIVE)

@@ -50,7 +50,7 @@ def cpu() -> Device:
     features = " ".join(sorted((said.get("flags") or said.get("features") or "").split()))
     kind = said.get("model name") or platform.processor() or platform.machine()
     digest = hashlib.sha256(features.encode()).hexdigest()[:12] if features else "unknown"
-    return Device("cpu", kind, {"architecture": platform.machine(), "features": digest})
+    return Device("cpu", kind, {"architecture": platform.machine(), "features": digest}, host=True)
 
 
 def installed(distribution: str) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import ClassVar
 
-from npubench.contract import Artefact, Availability, Backend, Device, Executor, Model, Rung, Support
-from npubench_onnxruntime.devices import list_devices
+from npubench.contract import Artefact, Availability, Backend, Device, Executor, Model, PowerLimit, Rung, Support
+from npubench_onnxruntime.devices import ON_GPU, list_devices
 from npubench_onnxruntime.executor import OnnxRuntimeExecutor
+from npubench_onnxruntime.nvml import power_limit
 from npubench_onnxruntime.options import SessionOptions
 from npubench_onnxruntime.session import open_session
 
@@ -49,3 +50,8 @@ class OnnxRuntimeBackend(Backend):
     def load(self, artefact: Artefact, device: Device, options: SessionOptions) -> Executor:
         """Open a session on one device."""
         return OnnxRuntimeExecutor(open_session(artefact, device, options), device, options)
+
+    def power_limit(self, device: Device) -> PowerLimit | None:
+        """Return the limit of the GPU behind a ``cuda`` or ``tensorrt`` device; other devices have none that is known here."""
+        pci = device.details.get("pci", "")
+        return power_limit(pci) if pci and device.details.get("provider") in ON_GPU.values() else None

@@ -20,6 +20,8 @@ ON_GPU = {"cuda": CUDA, "tensorrt": TENSORRT}
 #: A remote service: no device of this machine.
 _NOT_DEVICES = {"AzureExecutionProvider"}
 _SUFFIX = "ExecutionProvider"
+#: Runs on the host's own cores.
+_HOST = "CPUExecutionProvider"
 
 
 def list_devices(ort: Any) -> Availability:
@@ -32,7 +34,7 @@ def list_devices(ort: Any) -> Availability:
     versions = {"onnxruntime": str(ort.__version__)}
     own = [name for name in compiled_in(ort) if name not in _NOT_DEVICES]
     devices = [
-        Device(name.removesuffix(_SUFFIX).lower(), name, {"provider": name, **build})
+        Device(name.removesuffix(_SUFFIX).lower(), name, {"provider": name, **build}, host=name == _HOST)
         for name in own
         if name not in ON_GPU.values()
     ]

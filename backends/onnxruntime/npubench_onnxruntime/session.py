@@ -111,12 +111,17 @@ def _open(ort: Any, artefact: Artefact, device: Device, provider: str, options: 
     return Placed(session, provider, _account(session))
 
 
+#: The CUDA provider multiplies FP32 in TF32, of ten mantissa bits, unless it is told not to; what is said to be FP32 is FP32.
+_EXACT = {"use_tf32": "0"}
+
+
 def _providers(ort: Any, provider: str, device: Device, options: SessionOptions, strict: bool) -> list[Any]:
     """Return the providers of a session in the order of preference, each with its options."""
     number = {"device_id": device.details["device_id"]} if "device_id" in device.details else {}
-    providers: list[Any] = [(provider, {**number, **options.provider_options})]
+    own = _EXACT if provider == CUDA else {}
+    providers: list[Any] = [(provider, {**number, **own, **options.provider_options})]
     if provider == TENSORRT and CUDA in compiled_in(ort):
-        providers.append((CUDA, number))
+        providers.append((CUDA, {**number, **_EXACT}))
     if provider != CPU and not strict:
         providers.append(CPU)
     return providers

@@ -226,7 +226,7 @@ def test_a_session_is_opened_on_the_gpu_that_was_named(monkeypatch: pytest.Monke
     runtime = fake(monkeypatch, tmp_path, {CUDA: ["MatMul", "Relu"]})
     executor = load(gpu("cuda", CUDA), provider_options={"cudnn_conv_algo_search": "HEURISTIC"})
     opened = runtime.sessions[0]
-    assert opened["providers"] == [(CUDA, {"device_id": "1", "cudnn_conv_algo_search": "HEURISTIC"})]
+    assert opened["providers"] == [(CUDA, {"device_id": "1", "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})]
     assert opened["entries"]["session.disable_cpu_ep_fallback"] == "1"
     assert opened["enable_fallback"] == 0
     assert runtime.preloaded == 1
@@ -242,7 +242,7 @@ def test_the_cpu_is_beside_a_gpu_only_where_it_is_allowed(monkeypatch: pytest.Mo
     ):
         load(gpu("cuda", CUDA))
     executor = load(gpu("cuda", CUDA), allow_host_operators=True)
-    assert runtime.sessions[-1]["providers"] == [(CUDA, {"device_id": "1"}), CPU]
+    assert runtime.sessions[-1]["providers"] == [(CUDA, {"device_id": "1", "use_tf32": "0"}), CPU]
     assert "session.disable_cpu_ep_fallback" not in runtime.sessions[-1]["entries"]
     offload = executor.offload()
     assert offload is not None
@@ -254,7 +254,7 @@ def test_what_tensorrt_leaves_to_cuda_is_on_the_same_gpu_and_said(monkeypatch: p
     executor = load(gpu("tensorrt", TENSORRT), provider_options={"trt_fp16_enable": "0"})
     assert runtime.sessions[0]["providers"] == [
         (TENSORRT, {"device_id": "1", "trt_fp16_enable": "0"}),
-        (CUDA, {"device_id": "1"}),
+        (CUDA, {"device_id": "1", "use_tf32": "0"}),
     ]
     offload = executor.offload()
     assert offload is not None

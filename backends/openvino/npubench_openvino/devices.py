@@ -65,7 +65,7 @@ def _device(core: Any, ours: str) -> Device:
         value = ask(core, ours, key)
         if value:
             details[title] = " ".join(sorted(map(str, value))) if isinstance(value, list | tuple | set) else str(value)
-    return Device(name=name, kind=str(ask(core, ours, "FULL_DEVICE_NAME") or ours).strip(), details=details)
+    return Device(name=name, kind=str(ask(core, ours, "FULL_DEVICE_NAME") or ours).strip(), details=details, host=family == "CPU")
 
 
 def ask(core: Any, device: str, key: str) -> Any:

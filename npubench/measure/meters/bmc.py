@@ -57,10 +57,14 @@ def trust(ca_file: str | None, insecure: bool) -> ssl.SSLContext:
 
 
 class Bmc:
-    """A service with a session. It is kept over many requests; one that has ended is opened again once."""
+    """A service with a session. It is kept over many requests; one that has ended is opened again once.
+
+    Attributes:
+        where: Its host and port.
+    """
 
     def __init__(self, host: str, port: int, account: Account, context: ssl.SSLContext, timeout_ms: int) -> None:
-        self._where = f"{host}:{port}"
+        self.where = f"{host}:{port}"
         self._timeout_s = timeout_ms / 1000
         self._connection = http.client.HTTPSConnection(host, port, timeout=self._timeout_s, context=context)
         self._account = account
@@ -68,7 +72,7 @@ class Bmc:
         self._session = ""
 
     def __repr__(self) -> str:
-        return f"Bmc({self._where})"
+        return f"Bmc({self.where})"
 
     def login(self) -> None:
         """Open a session; a service without sessions gets the account with each request.
@@ -89,11 +93,11 @@ class Bmc:
             self._headers = {"Authorization": f"Basic {plain}"}
         elif status in (400, 401, 403):
             raise BmcError(
-                f"settings: {self._where} refuses the account (HTTP {status}); look at what user_env and password_env, or their "
+                f"settings: {self.where} refuses the account (HTTP {status}); look at what user_env and password_env, or their "
                 "files, name"
             )
         else:
-            raise BmcError(f"settings.host: {self._where} opens no session: HTTP {status}; is it a Redfish service?")
+            raise BmcError(f"settings.host: {self.where} opens no session: HTTP {status}; is it a Redfish service?")
 
     def get(self, path: str) -> dict[str, Any]:
         """Return a resource.
@@ -106,15 +110,15 @@ class Bmc:
             self.login()
             status, _, body = self._request("GET", path)
         if status in (401, 403):
-            raise BmcError(f"settings: {self._where} does not let this account read {path} (HTTP {status})")
+            raise BmcError(f"settings: {self.where} does not let this account read {path} (HTTP {status})")
         if status != 200:
-            raise BmcError(f"{self._where} answers {path} with HTTP {status}")
+            raise BmcError(f"{self.where} answers {path} with HTTP {status}")
         try:
             found = json.loads(body)
         except ValueError:
-            raise BmcError(f"{self._where} answers {path} with something that is not JSON; is it a Redfish service?") from None
+            raise BmcError(f"{self.where} answers {path} with something that is not JSON; is it a Redfish service?") from None
         if not isinstance(found, dict):
-            raise BmcError(f"{self._where} answers {path} with JSON that is no object; is it a Redfish service?")
+            raise BmcError(f"{self.where} answers {path} with JSON that is no object; is it a Redfish service?")
         return found
 
     def close(self) -> None:
@@ -133,13 +137,13 @@ class Bmc:
             return self._once(method, path, body)
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
             if not held:
-                raise BmcError(f"settings.host: {self._where} hangs up") from None
+                raise BmcError(f"settings.host: {self.where} hangs up") from None
         with contextlib.suppress(OSError):
             self._connection.close()
         try:
             return self._once(method, path, body)
         except ConnectionError:
-            raise BmcError(f"settings.host: {self._where} hangs up") from None
+            raise BmcError(f"settings.host: {self.where} hangs up") from None
 
     def _once(self, method: str, path: str, body: str | None) -> tuple[int, http.client.HTTPMessage, bytes]:
         until = time.monotonic() + self._timeout_s
@@ -153,7 +157,7 @@ class Bmc:
             while piece := answer.read1(65536):
                 whole += piece
                 if len(whole) > _LARGEST:
-                    raise BmcError(f"{self._where} answers {path} with more than {_LARGEST} bytes")
+                    raise BmcError(f"{self.where} answers {path} with more than {_LARGEST} bytes")
                 # The socket's own limit is for a piece: an answer that drips must not hold the sampler.
                 if time.monotonic() > until:
                     raise TimeoutError
@@ -165,16 +169,16 @@ class Bmc:
         except ssl.SSLCertVerificationError as error:
             self._connection.close()
             raise BmcError(
-                f"settings.host: the certificate of {self._where} is not trusted: {error.verify_message}; name its authority "
+                f"settings.host: the certificate of {self.where} is not trusted: {error.verify_message}; name its authority "
                 "(ca_file), or say insecure = true and be sure of the network"
             ) from None
         except TimeoutError:
             self._connection.close()
-            raise BmcError(f"settings.host: {self._where} does not answer {path} within {self._timeout_s:g} s") from None
+            raise BmcError(f"settings.host: {self.where} does not answer {path} within {self._timeout_s:g} s") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._connection.close()
             why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-            raise BmcError(f"settings.host: {self._where} cannot be reached: {why}; look at host, port and firewall") from None
+            raise BmcError(f"settings.host: {self.where} cannot be reached: {why}; look at host, port and firewall") from None
         except BmcError:
             self._connection.close()
             raise

@@ -47,11 +47,15 @@ class Range:
         fix: Commands that fix it; ``{value}`` is the range, in V or A.
         free: Commands that let the instrument choose.
         read: The query for the range in force.
+        seen: The query for the voltage, V, or current, A, now; empty = a ranging run cannot choose the range.
+        offered: The ranges there are, V or A; of a series of models, those of all: one that is refused is passed over.
     """
 
     fix: tuple[str, ...]
     free: tuple[str, ...]
     read: str
+    seen: str = ""
+    offered: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Profile:
         clear: Commands that end whatever the instrument was doing; errors after them are not looked at.
         setup: Commands that make it ready; ``{element}`` and ``{rate}`` are put in.
         start: Commands that start its energy counter.
+        pause: Commands that stop it and set it to zero, where it refuses settings while it counts; ``start`` comes after.
         running: The query whose answer holds ``running_answer`` once it counts; empty = there is none.
         running_answer: A regular expression.
         stop: Commands that stop it and hand the front panel back.
@@ -87,6 +92,7 @@ class Profile:
     clear: tuple[str, ...] = ("*CLS",)
     setup: tuple[str, ...] = ()
     start: tuple[str, ...] = ()
+    pause: tuple[str, ...] = ()
     running: str = ""
     running_answer: str = ""
     stop: tuple[str, ...] = ()
@@ -168,6 +174,11 @@ def _checked(profile: Profile, where: str) -> Profile:
                 )
     if profile.energy is None and profile.power is None:
         raise MeterError(f"settings.profile: {where}: neither [energy] nor [power]: it reads nothing")
+    for key in ("voltage_range", "current_range"):
+        how = getattr(profile, key)
+        for value in how.offered if how is not None else ():
+            if not 0.0 < value < float("inf"):
+                raise MeterError(f"settings.profile: {where}: {key}.offered: {value:g} is no range")
     for key in profile.rates:
         if not key.isdecimal() or int(key) == 0:
             raise MeterError(f"settings.profile: {where}: rates: '{key}' is not a whole number of ms")
@@ -186,5 +197,5 @@ def _checked(profile: Profile, where: str) -> Profile:
 def _commands(profile: Profile) -> list[str]:
     ranges = [each for each in (profile.voltage_range, profile.current_range) if each is not None]
     quantities = [each.query for each in (profile.energy, profile.power) if each is not None]
-    listed = [*profile.clear, *profile.setup, *profile.start, *profile.stop]
-    return [*listed, *quantities, *(command for each in ranges for command in (*each.fix, *each.free, each.read))]
+    listed = [*profile.clear, *profile.setup, *profile.start, *profile.pause, *profile.stop]
+    return [*listed, *quantities, *(command for each in ranges for command in (*each.fix, *each.free, each.read, each.seen))]

@@ -94,7 +94,7 @@ class RedfishSensor(MeterSensor):
 
     def __init__(self, spec: MeterSpec, bmc: Bmc, source: _Source) -> None:
         self.kind, self._factor = unit(source.unit, "settings")
-        self.name, self.domain = spec.name, spec.domain
+        self.name, self.domain, self.address = spec.name, spec.domain, bmc.where
         self.clock: Offset | None = None
         self._bmc, self._source = bmc, source
         self._retry_ns = 0

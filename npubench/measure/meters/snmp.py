@@ -237,6 +237,7 @@ def open_meter(spec: MeterSpec, settings: Settings) -> Sequence[MeterSensor]:
     except BaseException:
         agent.close()
         raise
+    sensor.address = f"{settings.host}:{settings.port}"
     if settings.update_period_ms is not None:
         sensor.update_period_ns = settings.update_period_ms * 1_000_000
     return [sensor]

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from npubench.contract.backend import Sensor
+from npubench.contract.power_limit import PowerLimit, can_set
 from npubench.measure.events import words
 from npubench.testing.conformance.subject import Subject
 from npubench.testing.conformance.verdict import Broken, Check, NotApplicable, Noted
@@ -118,6 +119,35 @@ def _monotone(subject: Subject) -> str:
     return "; ".join(said)
 
 
+def _limit(subject: Subject) -> str:
+    """Read a power limit and hold it against its own bounds; nothing is ever set here."""
+    try:
+        limit = subject.backend.power_limit(subject.device)
+        if limit is None:
+            raise NotApplicable("it shows no power limit")
+        if not isinstance(limit, PowerLimit):
+            raise Broken(f"power_limit returns {type(limit).__name__}, not PowerLimit")
+        value, bounds = limit.read(), limit.bounds()
+    except (NotApplicable, Broken):
+        raise
+    except Exception as error:
+        raise Broken(f"its power limit cannot be read: {words(error)}") from error
+    for milliwatts in (() if value is None else (value,)) + tuple(bounds or ()):
+        if isinstance(milliwatts, bool) or not isinstance(milliwatts, int):
+            raise Broken(f"its power limit says {milliwatts!r} ({type(milliwatts).__name__}), not an int or None")
+    if bounds is not None and (len(bounds) != 2 or bounds[0] > bounds[1]):
+        raise Broken(f"its bounds are {bounds!r}, not the least and the highest limit in mW")
+    if value is None:
+        raise Noted("it has a power limit that does not say its value: nothing can be measured under another one")
+    least, most = _KINDS["power"].least, _KINDS["power"].most
+    if not least <= value <= most:
+        raise Broken(f"its power limit is {value} mW: {_KINDS['power'].suspicion}")
+    if bounds is not None and not bounds[0] <= value <= bounds[1]:
+        raise Broken(f"its power limit is {value} mW, and its bounds are {bounds[0]}…{bounds[1]} mW")
+    within = f", of {bounds[0]}…{bounds[1]} mW" if bounds is not None else ""
+    return f"{value} mW{within}; it can{'' if can_set(limit) else 'not'} be set"
+
+
 def _watched(subject: Subject, sensors: Sequence[Sensor]) -> list[tuple[Sensor, list[int | None]]]:
     """Read sensors for a while, the first half idle, the second under load where an executor can be had."""
     periods = [sensor.update_period_ns for sensor in sensors if isinstance(sensor.update_period_ns, int)]
@@ -191,5 +221,12 @@ CHECKS = (
         "Set wraps_at for a counter of few bits; a sum kept by the plug-in itself is no counter.",
         "sensors",
         _monotone,
+    ),
+    Check(
+        "sensors/power-limit",
+        "A power limit, where the device has one, reads as an int in mW within its own bounds.",
+        "Convert to mW; return None from power_limit where the device has none.",
+        "device",
+        _limit,
     ),
 )

@@ -1,18 +1,12 @@
-"""SCPI meters over a real loopback socket.
-
-The instrument is a stand-in that keeps the WT300's rules as far as they are known here (settings are refused while integration
-runs, headers come unless switched off, errors queue). It proves that what is sent makes sense to such an instrument, and that
-nothing it answers becomes a wrong value; not what the real one's firmware does.
-"""
+"""SCPI meters over a real loopback socket; the instrument is a stand-in that keeps the WT300's rules."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,138 +21,7 @@ from npubench.measure.meters.profile import load_profile, shipped
 from npubench.measure.meters.scpi import ScpiSensor
 from npubench.measure.meters.sensor import MeterError, MeterSensor
 from npubench.measure.sampler import sample
-
-#: What the stand-in draws between two questions, Wh.
-STEP_WH = 0.001
-
-SILENT, HANG_UP = "<silent>", "<hang up>"
-
-
-class Instrument:
-    """A power meter of the WT300 kind on a loopback socket."""
-
-    def __init__(self, identity: str = "YOKOGAWA,WT310E,C2PL12345,F1.04") -> None:
-        self.identity = identity
-        self.heard: list[str] = []
-        self.errors: list[str] = []
-        self.state = "RES"
-        self.items: dict[str, str] = {}
-        self.settings = {":INP:VOLT:RANG": "600.0E+00", ":INP:CURR:RANG": "20.0E+00", ":COMM:HEAD": "ON"}
-        self.watt_hours = 0.0
-        #: Query → what is answered instead: a text, silence, or the end of the connection.
-        self.instead: dict[str, str] = {}
-        #: Answers are sent in pieces of so many bytes.
-        self.pieces = 1024
-        self.refuses: set[str] = set()
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = self._server.getsockname()[1]
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def wait_until_heard(self, command: str) -> None:
-        """Wait until a command has come in; one that never does fails the test that asks for it."""
-        until = time.monotonic() + 30.0
-        while command not in self.heard and time.monotonic() < until:
-            time.sleep(0.005)
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._server.accept()
-            except OSError:
-                return
-            self._open.append(connection)
-            threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
-
-    def _talk(self, connection: socket.socket) -> None:
-        waiting = b""
-        while True:
-            try:
-                # Acknowledged at once, a command does not hold back the next one.
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-                got = connection.recv(4096)
-            except OSError:
-                return
-            if not got:
-                return
-            waiting += got
-            while b"\n" in waiting:
-                line, _, waiting = waiting.partition(b"\n")
-                answer = self.take(line.decode().strip())
-                if answer == HANG_UP:
-                    connection.shutdown(socket.SHUT_RDWR)
-                    connection.close()
-                    return
-                if answer is None or answer == SILENT:
-                    continue
-                sent = answer.encode("latin-1") + (b"" if answer.endswith("\n") or "<cut>" in answer else b"\n")
-                sent = sent.replace(b"<cut>", b"")
-                try:
-                    for start in range(0, len(sent), self.pieces):
-                        connection.sendall(sent[start : start + self.pieces])
-                except OSError:
-                    return
-
-    def take(self, command: str) -> str | None:
-        self.heard.append(command)
-        if command in self.instead:
-            return self.instead[command]
-        if command == "*IDN?":
-            return self.identity
-        if command.endswith("?") or "? " in command:
-            return self._answer(command)
-        self._obey(command)
-        return None
-
-    def _answer(self, query: str) -> str:
-        if query == ":STAT:ERR?":
-            return self.errors.pop(0) if self.errors else '0,"No error"'
-        if query == ":INTEG:STAT?":
-            return self._headed(query, self.state)
-        if query.startswith(":NUM:NORM:VAL? "):
-            self.watt_hours += STEP_WH if self.state == "STAR" else 0.0
-            what = self.items.get(query.rpartition(" ")[2], "NONE").split(",")[0]
-            return {"WH": f"{self.watt_hours:.5E}" if self.state == "STAR" else "NAN", "P": "1.23450E+02"}.get(what, "NAN")
-        return self._headed(query, self.settings.get(query[:-1], "0"))
-
-    def _headed(self, query: str, answer: str) -> str:
-        return f"{query[:-1]} {answer}" if self.settings[":COMM:HEAD"] == "ON" else answer
-
-    def _obey(self, command: str) -> None:
-        key, _, value = command.partition(" ")
-        if command in self.refuses:
-            self.errors.append('113,"Undefined header"')
-        elif key == "*CLS":
-            self.errors.clear()
-        elif key == ":INTEG:STAR":
-            self.state = "STAR"
-        elif key == ":INTEG:STOP":
-            if self.state != "STAR":
-                self.errors.append('842,"Attempt made to stop integration, even though integration was interrupted"')
-            self.state = "STOP"
-        elif key == ":INTEG:RES":
-            self.state, self.watt_hours = "RES", 0.0
-        elif self.state == "STAR" and not key.startswith(":COMM"):
-            self.errors.append('813,"Invalid operation during integration"')
-        elif key.startswith(":NUM:NORM:ITEM"):
-            self.items[key.removeprefix(":NUM:NORM:ITEM")] = value
-        elif key.endswith(":RANG"):
-            ranges = (15, 30, 60, 150, 300, 600) if "VOLT" in key else (0.5, 1, 2, 5, 10, 20)
-            self.settings[key] = f"{min((r for r in ranges if r >= float(value)), default=ranges[-1]):.2E}"
-        else:
-            self.settings[key] = value
-
-    def cut(self) -> None:
-        """Lose all connections."""
-        while self._open:
-            gone = self._open.pop()
-            with contextlib.suppress(OSError):
-                gone.shutdown(socket.SHUT_RDWR)
-            gone.close()
-
-    def close(self) -> None:
-        self._server.close()
-        self.cut()
+from tests.instrument import HANG_UP, SILENT, STEP_WH, Instrument
 
 
 @pytest.fixture
@@ -184,7 +47,7 @@ def opened(instrument: Instrument, request: pytest.FixtureRequest) -> Iterator[S
 def test_the_energy_counter_is_set_up_started_and_read(instrument: Instrument, opened: ScpiSensor) -> None:
     assert (opened.kind, opened.domain, opened.evidence, opened.update_period_ns) == ("energy", "wall", "wall meter", 100_000_000)
     assert opened.identity.startswith("YOKOGAWA,WT310E")
-    assert opened.ranges == {"voltage_range": 600.0, "current_range": 20.0}
+    assert opened.ranges.in_force == {"voltage_range": 600.0, "current_range": 20.0}
     assert instrument.settings[":RATE"] == "100MS"
     assert instrument.items["1"] == "WH,1"
     assert (first := opened.read()) is not None
@@ -204,7 +67,7 @@ def test_the_energy_counter_is_set_up_started_and_read(instrument: Instrument, o
 )
 def test_power_with_fixed_ranges_that_are_read_back(instrument: Instrument, opened: ScpiSensor) -> None:
     assert (opened.kind, opened.read(), opened.averages, opened.update_period_ns) == ("power", 123_450, True, 500_000_000)
-    assert opened.ranges == {"voltage_range": 300.0, "current_range": 2.0}
+    assert opened.ranges.in_force == {"voltage_range": 300.0, "current_range": 2.0}
     assert instrument.settings[":INP:VOLT:AUTO"] == "OFF"
 
 
@@ -246,7 +109,7 @@ def test_half_an_answer_is_no_value_and_spoils_no_later_one(
     instrument: Instrument, opened: ScpiSensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest of a late answer must not be taken for the next one: after a failure the line is opened anew."""
-    monkeypatch.setattr("npubench.measure.meters.scpi._RETRY_NS", 0)
+    monkeypatch.setattr("npubench.measure.meters.line._RETRY_NS", 0)
     instrument.instead[":NUM:NORM:VAL? 1"] = "1.2<cut>"
     assert opened.read() is None
     del instrument.instead[":NUM:NORM:VAL? 1"]
@@ -390,6 +253,11 @@ def test_a_profile_of_ones_own(tmp_path: Path, instrument: Instrument) -> None:
         ("[power]", "[power", "house.toml"),
         ('query = "MEAS:POW{element}?"', "", "key 'query' is missing"),
         ("clear = []", 'clear = "*CLS"', "'*CLS' is not of type"),
+        (
+            "[power]",
+            '[current_range]\nfix = []\nfree = []\nread = "R?"\noffered = [1, -2]\n[power]',
+            "current_range.offered: -2 is no range",
+        ),
     ],
 )
 def test_a_wrong_profile_names_file_and_key(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -414,3 +282,31 @@ def test_shipped_profiles_are_whole() -> None:
         assert profile.voltage_range is not None
         assert profile.current_range is not None
         assert next(iter(profile.rates)) == "100"
+        for how in (profile.voltage_range, profile.current_range):
+            assert how.seen
+            assert list(how.offered) == sorted(how.offered)
+
+
+# ---------------------------------------------------------------- evidence
+
+
+@pytest.mark.parametrize(
+    ("domain", "settings", "said"),
+    [
+        ("chip", {}, "a meter of domain 'chip' is no wall meter: it does not see the whole machine; say 'device energy counter'"),
+        ("card", {"quantity": "power", "evidence": "BMC or PDU"}, "is no BMC or PDU: it does not see the whole machine"),
+        ("card", {"quantity": "power", "evidence": "device energy counter"}, "say 'device power gauge'"),
+        ("wall", {"evidence": "wall metre"}, "'wall metre' is not valid; did you mean 'wall meter'?"),
+    ],
+)
+def test_evidence_is_no_better_than_what_the_meter_sees(domain: str, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(MeterError) as caught:
+        open_meter(replace(spec(9, **settings), domain=domain))
+    assert "settings" in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_a_bench_meter_on_a_card_is_what_it_is_said_to_be(instrument: Instrument) -> None:
+    card = replace(spec(instrument.port, evidence="device energy counter"), domain="card")
+    with open_meters([card]) as (sensor,):
+        assert (sensor.domain, sensor.evidence) == ("card", "device energy counter")

@@ -11,6 +11,7 @@ import logging
 import threading
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -133,6 +134,15 @@ def test_power_in_tens_of_watts(agent: Agent, credentials: dict[str, Any]) -> No
     assert (sensor.read(), sensor.quantum) == (6_130_000, 10_000)
     assert 0 < sensor.clock_error_ns < 400_000_000
     sensor.close()
+    sensor.close()
+
+
+def test_another_thread_than_the_one_that_opened_it_reads_it(agent: Agent) -> None:
+    """As the sampler does, with a thread an address."""
+    sensor = opened(agent, oid=POWER, unit="W", scale=10, **V3)
+    assert sensor.address == f"127.0.0.1:{agent.port}"
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(sensor.read).result() == 6_130_000
     sensor.close()
 
 

@@ -1,0 +1,139 @@
+"""The procurement report as data: summary, requirements, places, cost and sizing, what is missing, and how to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from npubench.plan.hardware import Hardware, shipped_hardware
+from npubench.record.store import Entry
+from npubench.report.differences import MISSING
+from npubench.report.document import Cell, Column, Document, Fact, Grid, Paragraph, Phrase, Plot, Row, Section, Text
+from npubench.report.frame import make_document
+from npubench.report.operating_cost import Costs
+from npubench.report.procurement_costs import cost_sections
+from npubench.report.procurement_offers import Lineup, line_up
+from npubench.report.procurement_places import SIX, missing_section, place_section
+from npubench.report.procurement_plots import batch_plots
+from npubench.report.procurement_scores import score_section
+from npubench.report.procurement_summary import summary_section
+from npubench.report.requirements import Sheet
+from npubench.report.scoring import score_all
+from npubench.report.sizing import size_all
+
+
+def build_procurement(
+    entries: Sequence[Entry],
+    *,
+    subject: str,
+    reference: str = "",
+    sheet: Sheet | None = None,
+    costs: Costs | None = None,
+    hardware: Hardware | None = None,
+) -> Document:
+    """Build the procurement report.
+
+    Args:
+        entries: The runs of a store.
+        subject: What it is of, such as the store's name.
+        reference: The GPU or CPU that candidates stand beside: target, ``target/precision`` or label; empty for none.
+        sheet: The requirement sheet.
+        costs: The cost file.
+        hardware: The hardware catalogue; the installed one where it is ``None``.
+
+    Raises:
+        InputError: There is no such reference, or there are several.
+    """
+    catalogue = hardware if hardware is not None else shipped_hardware()
+    lineup = line_up(entries, reference, catalogue)
+    scores = score_all(lineup, sheet) if sheet is not None else ()
+    sized = size_all(lineup, costs.file.service[0], costs) if costs is not None and costs.file.service else ()
+    sections = [summary_section(lineup, sheet, scores, sized, costs is not None)]
+    if sheet is not None:
+        sections.append(score_section(lineup, sheet, scores))
+    places = tuple(place_section(lineup, spot) for spot in lineup.spots)
+    sections.append(Section("places", Phrase("procurement.places.heading"), (_lead(),), places))
+    if batches := batch_plots(entries):
+        sections.append(Section("batches", Phrase("procurement.batches.heading"), batches))
+    if costs is not None:
+        sections += cost_sections(lineup, costs, catalogue)
+    sections += [missing_section(lineup), _differences(lineup), _reading()]
+    used = {(s.records[0].system.system_id, run) for spot in lineup.spots for s in spot.standings for run in s.runs}
+    used |= _plotted(sections, entries)
+    chosen = [entry for entry in entries if (entry.record.system.system_id, entry.record.run_id) in used]
+    facts = [Fact(Phrase("document.fact.runs"), Cell(len(chosen)))]
+    if lineup.reference:
+        facts.append(Fact(Phrase("document.fact.reference"), Cell(Text(lineup.label(lineup.reference)))))
+    if sheet is not None:
+        facts.append(Fact(Phrase("procurement.fact.sheet"), Cell(Text(sheet.name))))
+    if costs is not None:
+        facts.append(Fact(Phrase("procurement.fact.costs"), Cell(Text(costs.file.name))))
+    return make_document("procurement", subject, chosen, sections, facts)
+
+
+def _plotted(sections: Sequence[Section], entries: Sequence[Entry]) -> set[tuple[str, str]]:
+    """Return the runs behind the curves over batch, which are more than those that candidates stand on."""
+    named = {
+        run
+        for section in sections
+        if section.name == "batches"
+        for plot in section.blocks
+        if isinstance(plot, Plot)
+        for row in plot.table.rows
+        for run in row.heading.runs
+    }
+    return {(e.record.system.system_id, e.record.run_id) for e in entries if e.record.run_id in named}
+
+
+def _lead() -> Paragraph:
+    return Paragraph((Phrase("procurement.places.lead"), Phrase("procurement.places.reading")))
+
+
+def _differences(lineup: Lineup) -> Section:
+    """Return everything that is not the same for all candidates: a difference in figures may come from there."""
+    rows = []
+    for each in lineup.page.differences:
+        who: dict[str, list[str]] = {}
+        for subject in lineup.offers:
+            who.setdefault(each.values.get(subject.key, MISSING), []).append(subject.label)
+        for value, labels in who.items():
+            cells = (Cell(Text(value)), Cell(Text(", ".join(labels))))
+            rows.append(Row(Cell(Phrase("procurement.difference", {"what": each.what})), cells))
+    grid = Grid(
+        name="differences",
+        caption=Phrase("procurement.differences.caption"),
+        columns=(
+            Column(Phrase("document.column.item")),
+            Column(Phrase("procurement.column.values")),
+            Column(Phrase("procurement.column.who")),
+        ),
+        rows=tuple(rows),
+    )
+    lead = Paragraph((Phrase("differences.lead") if rows else Phrase("differences.none"),))
+    return Section("differences", Phrase("section.differences"), (lead, *([grid] if rows else [])))
+
+
+def _reading() -> Section:
+    """Return what the six metrics are, and how ranks, grades and verdicts come about."""
+    rows = tuple(
+        Row(
+            Cell(Phrase(f"procurement.six.{name}")),
+            (Cell(Phrase("procurement.six.clause", {"number": n})), Cell(Phrase(f"procurement.six.{name}.text"))),
+        )
+        for n, name in enumerate(SIX, start=1)
+    )
+    grid = Grid(
+        name="reading",
+        caption=Phrase("procurement.reading.caption"),
+        columns=(
+            Column(Phrase("document.column.metric")),
+            Column(Phrase("procurement.column.clause")),
+            Column(Phrase("procurement.column.meaning")),
+        ),
+        rows=rows,
+    )
+    sentences = ("interval", "rank", "grade", "decides", "evidence")
+    return Section(
+        "reading",
+        Phrase("section.reading"),
+        (Paragraph(tuple(Phrase(f"procurement.reading.{each}") for each in sentences)), grid),
+    )
