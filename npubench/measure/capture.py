@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from npubench.contract.facts import fact_of
-from npubench.measure import capture_cpu, capture_device, capture_host
+from npubench.measure import capture_cpu, capture_host
 from npubench.measure.surroundings import ROOT
 
 #: No fact is longer; a record is no place for a log, characters.
@@ -39,16 +39,6 @@ def capture_machine(root: Path = ROOT) -> Captured:
     if line := facts.get("kernel-command-line"):
         facts["kernel-command-line"] = without_secrets(line)
     return sort_facts(facts.items())
-
-
-def capture_device_facts(details: Mapping[str, str], root: Path = ROOT) -> Captured:
-    """Capture how the device hangs on the host.
-
-    Args:
-        details: What the plug-in tells of it (``Device.details``).
-        root: The machine.
-    """
-    return sort_facts(capture_device.facts(details, root).items())
 
 
 def sort_facts(facts: Iterable[tuple[str, str]]) -> Captured:

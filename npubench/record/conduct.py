@@ -13,7 +13,7 @@ from npubench.analyze.outputs import Score
 from npubench.contract.bundle import Bundle
 from npubench.contract.runspec import RunSpec, to_plain
 from npubench.errors import StoreError
-from npubench.measure.capture import capture_machine
+from npubench.measure.capture import WITHHELD, capture_machine, is_secret
 from npubench.measure.runner import OnEvent, interpreter, run_worker
 from npubench.record.account import build_record
 from npubench.record.challenge import make_challenge
@@ -81,7 +81,8 @@ def conduct(
     )
     try:
         # A plug-in shares the worker's process and can reach its order: what is kept is the supervisor's own.
-        (folder / "spec.json").write_text(json.dumps(to_plain(spec), indent=1, ensure_ascii=False), encoding="utf-8")
+        kept = json.dumps(to_plain(_kept(spec)), indent=1, ensure_ascii=False)
+        (folder / "spec.json").write_text(kept, encoding="utf-8")
         write_supervised(folder, supervised)
         if spec.audits:
             write_declared(folder, spec)
@@ -103,3 +104,9 @@ def conduct(
         ) from error
     store.publish(folder, record)
     return record
+
+
+def _kept(spec: RunSpec) -> RunSpec:
+    """Return an order as it is kept: records are handed on and sealed, so values of secrets in a target's environment are not."""
+    env = {name: WITHHELD if is_secret(name) else value for name, value in spec.target.env.items()}
+    return replace(spec, target=replace(spec.target, env=env))

@@ -354,8 +354,3 @@ def _replaced(each: Sized) -> Phrase | None:
     if each.devices.value is None or each.reference_devices.value is None:
         return None
     return Phrase("procurement.replaces", {"devices": each.devices.value, "reference": each.reference_devices.value})
-
-
-def cost_of(sized: Sized | None) -> Estimate:
-    """Return the total cost that a summary shows, or why there is none."""
-    return absent("KRW", "the cost file names no service") if sized is None else sized.total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,12 +112,3 @@ def _pairs(text: str) -> dict[str, str]:
             raise InputError(f"'{text}': unknown key '{key}'{nearest(key, COORDINATES)}")
         fixed[key] = value
     return fixed
-
-
-def join_selections(selections: Sequence[Selection]) -> tuple[Entry, ...]:
-    """Return the runs of all selections, each once."""
-    seen: dict[Path, Entry] = {}
-    for selection in selections:
-        for entry in selection.entries:
-            seen.setdefault(entry.folder, entry)
-    return tuple(seen.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from npubench.analyze.estimate import Estimate
 from npubench.analyze.metrics import HEADLINE
 from npubench.record.schema import Record
 
@@ -21,14 +20,6 @@ def figure_text(value: float | None, unit: str) -> str:
     if unit == "ratio":
         return f"{value:.4f}"
     return f"{_digits(value)} {unit}"
-
-
-def estimate_text(estimate: Estimate) -> str:
-    """Return the figure with its interval where it has one, or a dash."""
-    text = figure_text(estimate.value, estimate.unit)
-    if estimate.value is None or estimate.low is None or estimate.high is None:
-        return text
-    return f"{text} [{figure_text(estimate.low, estimate.unit)} … {figure_text(estimate.high, estimate.unit)}]"
 
 
 def headline_text(record: Record) -> str:

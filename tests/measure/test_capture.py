@@ -11,9 +11,9 @@ from npubench.contract.facts import FACTS, fact_of
 from npubench.measure import capture_device, smbios
 from npubench.measure.capture import (
     WITHHELD,
-    capture_device_facts,
     capture_machine,
     is_secret,
+    sort_facts,
     telling_environment,
     without_secrets,
 )
@@ -141,7 +141,7 @@ def test_this_machine_is_captured_by_ids_of_the_table() -> None:
 @pytest.mark.parametrize("key", ["pci", "Bus-ID", "PCI bus id"])
 @pytest.mark.parametrize("address", ["0000:03:00.0", "03:00.0", "00000000:03:00.0"])
 def test_a_device_is_found_on_the_bus_by_what_its_plug_in_tells(server: Path, key: str, address: str) -> None:
-    found = capture_device_facts({key: address}, server)
+    found = sort_facts(capture_device.facts({key: address}, server).items())
     assert found.stable == {
         "pcie-address": "0000:03:00.0",
         "pcie-id": "1eff:1220",
@@ -154,8 +154,8 @@ def test_a_device_is_found_on_the_bus_by_what_its_plug_in_tells(server: Path, ke
 
 
 def test_a_device_without_an_address_has_no_link(server: Path) -> None:
-    assert capture_device_facts({"pci": "../../etc"}, server).stable == {}
-    assert capture_device_facts({}, server).stable == {}
+    assert capture_device.facts({"pci": "../../etc"}, server) == {}
+    assert capture_device.facts({}, server) == {}
 
 
 def test_a_devices_driver_is_the_kernels(server: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_devices_driver_is_the_kernels(server: Path) -> None:
     (driver / "module").mkdir(parents=True)
     (driver / "module/version").write_text("1.4")
     (server / PCI / "driver").symlink_to(driver)
-    assert capture_device_facts({"pci": "03:00.0"}, server).stable["device-driver"] == "acme 1.4"
+    assert capture_device.facts({"pci": "03:00.0"}, server)["device-driver"] == "acme 1.4"
 
 
 def test_what_a_plug_in_tells_of_its_device_becomes_facts() -> None:

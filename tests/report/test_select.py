@@ -11,7 +11,7 @@ import pytest
 from npubench.contract.runspec import Scenario
 from npubench.errors import InputError
 from npubench.record.store import Entry, Store
-from npubench.report.select import COORDINATES, coordinates, join_selections, latest, select
+from npubench.report.select import COORDINATES, coordinates, latest, select
 
 Add = Callable[..., Entry]
 
@@ -124,8 +124,3 @@ def test_every_cell_keeps_its_own(store: Store, night: dict[str, Entry]) -> None
         "offline",
     }
     assert len(found) == 4
-
-
-def test_joined_selections_have_each_run_once(store: Store, night: dict[str, Entry]) -> None:
-    found = join_selections([select("cpu", store), select("cpu/int8", store), select(str(store.root), store)])
-    assert len(found) == len({entry.folder for entry in found}) == 5

@@ -8,7 +8,7 @@ import pytest
 
 from npubench.analyze.estimate import Estimate, absent
 from npubench.record.store import Entry
-from npubench.report.words import estimate_text, figure_text, headline_text
+from npubench.report.words import figure_text, headline_text
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,6 @@ from npubench.report.words import estimate_text, figure_text, headline_text
 )
 def test_a_figure_is_scaled_and_short(value: float | None, unit: str, text: str) -> None:
     assert figure_text(value, unit) == text
-
-
-def test_an_interval_stands_beside_its_figure_where_there_is_one() -> None:
-    assert estimate_text(Estimate(2e6, "ns", low=1.9e6, high=2.1e6)) == "2 ms [1.9 ms … 2.1 ms]"
-    assert estimate_text(Estimate(2e6, "ns", high=2.1e6)) == "2 ms"
-    assert estimate_text(absent("ns", "short")) == "—"
 
 
 def test_a_headline_that_is_absent_says_so_beside_the_median(add: Callable[..., Entry]) -> None:
