@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from npubench.analyze.estimate import Estimate
+from npubench.analyze.finding import Finding
 
 #: Which report it is; ``page.kind.<kind>`` is its name in the catalogues.
-Kind = Literal["procurement", "feedback", "nightly"]
+Kind = Literal["comparison", "procurement", "feedback", "nightly"]
 #: How grave a notice is.
 Gravity = Literal["stop", "warning", "note"]
 #: What a mark says of something; each has a sign of its own beside its word, so that none hangs on colour.
@@ -55,6 +56,14 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a finding says, by the catalogue's words for its rule and else its own; ``whole`` is what was seen and required."""
+
+    finding: Finding
+    part: Literal["observed", "required", "advice", "whole"]
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """A verdict: a sign and the word beside it."""
 
@@ -79,7 +88,7 @@ class Setting:
 
 #: What a cell shows. ``None`` is a cell with nothing to say; a value that is missing is an Estimate with its reason.
 #: Units of estimates are the record's own, and beside them: KRW, share (0…1, shown as %), times (a ratio, shown as 1.23×).
-Content = Phrase | Text | Titles | Reason | Mark | RunReference | Estimate | Setting | int | None
+Content = Phrase | Text | Titles | Reason | Told | Mark | RunReference | Estimate | Setting | int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,7 @@ class Cell:
 
     content: Content
     runs: tuple[str, ...] = ()
-    remark: Phrase | Reason | None = None
+    remark: Phrase | Reason | Told | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +110,27 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row: what it is of, and a cell a column after the first."""
+    """A row: what it is of, a cell a column after the first, and the group it stands in where the table has groups."""
 
     heading: Cell
     cells: tuple[Cell, ...]
+    group: Cell | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table. ``columns[0]`` heads the rows' headings. ``name`` is unique in the document and fit for a file or a sheet."""
+    """A table. ``columns[0]`` heads the rows' headings. ``name`` is unique in the document and fit for a file or a sheet.
+
+    Rows one after the other with the same group stand together under it; ``grouping`` says what the groups are, and is there
+    where rows have groups.
+    """
 
     name: str
     caption: Phrase
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     remarks: tuple[Phrase | Reason, ...] = ()
+    grouping: Phrase | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +167,12 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of the x axis with a name: a phase, a change-point's neighbourhood."""
+    """A part of the x axis with a name: a phase, a change-point's neighbourhood; ``grave`` where something was wrong in it."""
 
     label: Phrase
     start: float
     end: float
+    grave: bool = False
 
 
 @dataclass(frozen=True, slots=True)

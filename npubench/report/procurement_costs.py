@@ -35,8 +35,9 @@ from npubench.report.operating_cost import (
 )
 from npubench.report.page import EnergyLine
 from npubench.report.procurement_offers import Lineup, Spot, Standing, metric
-from npubench.report.procurement_places import heading_cell, status_mark
+from npubench.report.procurement_places import heading_cell
 from npubench.report.sizing import Sized, size_all
+from npubench.report.verdicts import status_mark
 
 #: What covers a whole server; everything else is the device alone, without host, fans and power supply.
 WHOLE = ("host", "wall")

@@ -18,14 +18,14 @@ from npubench.report.document import (
     Reason,
     Row,
     Section,
-    Sign,
     Text,
     Titles,
 )
 from npubench.report.efficiency import POLICY
-from npubench.report.page import EnergyLine, Ratio, Subject
+from npubench.report.page import EnergyLine, Subject
 from npubench.report.procurement_offers import Lineup, Place, Spot, Standing, latency, metric, power, utilisation
 from npubench.report.procurement_plots import place_plots
+from npubench.report.verdicts import conditions, policy_mark, status_mark, times, verdict_mark
 
 #: The percentiles that are shown beside each other.
 TAIL = ("latency_p50", "latency_p90", "latency_p99", "latency_p999", "latency_max")
@@ -169,11 +169,6 @@ def _batch(standing: Standing) -> int | None:
     return batch if isinstance(batch, int) else None
 
 
-def status_mark(status: str) -> Mark:
-    """Return a run's status as a mark."""
-    return Mark("pass" if status == "ok" else "open" if status == "skipped" else "fail", Phrase(f"status.{status}"))
-
-
 def _doubts(rules: Iterable[str]) -> Phrase:
     once = list(dict.fromkeys(rules))
     return Phrase("procurement.findings", {"rules": ", ".join(once)}) if once else Phrase("procurement.findings.none")
@@ -200,9 +195,9 @@ def _ratios(lineup: Lineup, spot: Spot, name: str) -> Grid:
                 heading_cell(lineup, standing),
                 (
                     Cell(times(standing.cell.ratio), standing.runs),
-                    Cell(_verdict(standing.cell.ratio), standing.runs),
+                    Cell(verdict_mark(standing.cell.ratio), standing.runs),
                     Cell(times(found, "no energy was measured"), standing.runs),
-                    Cell(_policy(energy), standing.runs),
+                    Cell(policy_mark(energy), standing.runs),
                     Cell(conditions(standing.cell.ratio, found), standing.runs),
                 ),
             )
@@ -221,40 +216,6 @@ def _ratios(lineup: Lineup, spot: Spot, name: str) -> Grid:
         rows=tuple(rows),
         remarks=(Phrase("procurement.ratios.remark", {"policy": POLICY}),),
     )
-
-
-def times(ratio: Ratio | None, none: str = "the reference was not run here") -> Estimate:
-    """Return a ratio as an estimate, or why there is none."""
-    if ratio is None:
-        return absent("times", none)
-    if ratio.value is None:
-        return absent("times", f"not comparable with the reference: {ratio.reason}")
-    return Estimate(ratio.value, "times", ratio.low, ratio.high, ratio.confidence)
-
-
-def _verdict(ratio: Ratio | None) -> Mark:
-    if ratio is None or ratio.verdict == "not-comparable":
-        return Mark("not-comparable", Phrase("verdict.not-comparable"))
-    signs: dict[str, Sign] = {"better": "better", "worse": "worse"}
-    return Mark(signs.get(ratio.verdict, "tie"), Phrase(f"verdict.{ratio.verdict}"))
-
-
-def _policy(line: EnergyLine | None) -> Mark:
-    if line is None or not line.policy:
-        return Mark("open", Phrase("procurement.policy.unknown"))
-    signs: dict[str, Sign] = {"met": "pass", "missed": "fail"}
-    return Mark(signs.get(line.policy, "open"), Phrase(f"procurement.policy.{line.policy}"))
-
-
-def conditions(*ratios: Ratio | None) -> Mark | Phrase:
-    """Return in what a candidate and the reference are not comparable, though a ratio can be formed."""
-    unlike = dict.fromkeys(each for ratio in ratios if ratio is not None for each in ratio.unlike)
-    if any(ratio is not None and ratio.reason and ratio.value is None for ratio in ratios):
-        why = dict.fromkeys(ratio.reason for ratio in ratios if ratio is not None and ratio.value is None and ratio.reason)
-        return Mark("not-comparable", Phrase("procurement.incomparable", {"why": ", ".join(why)}))
-    if unlike:
-        return Mark("not-comparable", Phrase("procurement.unlike", {"conditions": ", ".join(unlike)}))
-    return Phrase("procurement.alike")
 
 
 def _power(lineup: Lineup, spot: Spot, name: str) -> Grid:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
-from npubench.analyze.estimate import Estimate, absent
-from npubench.plan.hardware import Figure
 from npubench.record.store import Entry
 from npubench.report.document import (
     Axis,
@@ -14,28 +11,20 @@ from npubench.report.document import (
     Cell,
     Column,
     Grid,
-    Level,
     Mark,
     Phrase,
     Plot,
     Point,
     Row,
     Series,
-    Stretch,
     Text,
     Titles,
 )
-from npubench.report.page import PowerCourse
 from npubench.report.procurement_offers import Lineup, Spot, Standing, metric
+from npubench.report.run_plots import MOST, Drawn, Nature, latency_plot, power_plot, roofline_plot
 
-Nature = Literal["measured", "simulated"]
-
-#: Quantiles in the table behind a curve.
-SHOWN = (0.5, 0.9, 0.99, 0.999, 1.0)
-#: The least part of queries that a curve goes down to.
-SMALLEST = 1e-3
-#: More lines than these in one picture are not told apart; the first are drawn, all stand in the tables.
-MOST = 8
+#: What heads the labels of those who are drawn.
+WHOM = Phrase("document.column.candidate")
 
 
 def place_plots(lineup: Lineup, spot: Spot, name: str) -> tuple[Block, ...]:
@@ -52,54 +41,24 @@ def _nature(standing: Standing) -> Nature:
     return "simulated" if any(record.system.simulated for record in standing.records) else "measured"
 
 
+def _drawn(lineup: Lineup, standing: Standing) -> Drawn:
+    return Drawn(lineup.label(standing.offer), standing.runs, _nature(standing))
+
+
 def _where(spot: Spot) -> dict[str, str | Titles]:
     return {"workload": Titles(spot.brief, spot.place[0]), "scenario": spot.place[1]}
 
 
 def _latencies(lineup: Lineup, spot: Spot, name: str) -> Iterator[Plot]:
-    """Yield the part of queries that took longer, over latency: both logarithmic, so that the tail is seen."""
     found = next((d for d in lineup.page.distributions if (d.workload, d.scenario) == spot.place), None)
     curves = {curve.subject: curve for curve in found.curves} if found is not None else {}
-    drawn = [standing for standing in spot.standings if standing.offer in curves]
-    if not drawn:
-        return
-    series, rows = [], []
-    for standing in drawn:
-        curve = curves[standing.offer]
-        at = dict(zip(curve.quantiles, curve.latency_ns, strict=True))
-        queries = metric(standing, "latency_max").n or 0
-        # A part of queries that is less than one of them says nothing.
-        points = [Point(ns, 1.0 - q) for q, ns in at.items() if SMALLEST <= 1.0 - q < 1.0 and (1.0 - q) * queries >= 1.0]
-        series.append(Series(Text(lineup.label(standing.offer)), tuple(points), _nature(standing)))
-        cells = tuple(
-            Cell(
-                Estimate(at[q], "ns") if (1.0 - q) * queries >= 1.0 or q == 1.0 else absent("ns", "too few queries"),
-                standing.runs,
-            )
-            for q in SHOWN
-        )
-        rows.append(Row(Cell(Text(lineup.label(standing.offer)), standing.runs), cells))
-    bound = found.bound_ns if found is not None else None
-    yield Plot(
-        name=f"{name}-latency",
-        caption=Phrase("procurement.plot.latency.caption", _where(spot)),
-        alt=Phrase("procurement.plot.latency.alt", {**_where(spot), "count": len(drawn)}),
-        form="lines",
-        x=Axis(Phrase("metric.latency"), "ns", logarithmic=True),
-        y=Axis(Phrase("procurement.plot.latency.axis"), "share", logarithmic=True),
-        series=tuple(series[:MOST]),
-        levels=(Level(Phrase("procurement.plot.bound"), float(bound), across=False),) if bound else (),
-        table=Grid(
-            name=f"{name}-latency-data",
-            caption=Phrase("procurement.plot.latency.data"),
-            columns=(
-                Column(Phrase("document.column.candidate")),
-                *(Column(Phrase("procurement.column.quantile", {"part": q}), True) for q in SHOWN),
-            ),
-            rows=tuple(rows),
-            remarks=(Phrase("procurement.plot.latency.observed"),),
-        ),
-    )
+    drawn = [
+        (_drawn(lineup, standing), curves[standing.offer], metric(standing, "latency_max").n or 0)
+        for standing in spot.standings
+        if standing.offer in curves
+    ]
+    if found is not None and drawn:
+        yield latency_plot(drawn, found.bound_ns, _where(spot), f"{name}-latency", WHOM)
 
 
 def _pareto(lineup: Lineup, spot: Spot, name: str) -> Iterator[Plot]:
@@ -157,105 +116,20 @@ def _front(points: Sequence[tuple[float, float]]) -> list[bool]:
 def _rooflines(lineup: Lineup, spot: Spot, name: str) -> Iterator[Plot]:
     """Yield operations/s over operations a byte under the declared roofs, for those whose device has one."""
     drawn = [s for s in spot.standings if s.energy.roofline.peak and s.energy.roofline.intensity and s.energy.roofline.operations]
-    if not drawn:
-        return
-    series, rows = [], []
-    roofs: dict[tuple[str, str], tuple[Figure, Figure | None]] = {}
-    for standing in drawn:
-        roof, label = standing.energy.roofline, lineup.label(standing.offer)
-        assert roof.peak is not None and roof.intensity is not None
-        series.append(
-            Series(Text(label), (Point(roof.intensity, roof.operations, label=label),), _nature(standing), joined=False)
-        )
-        roofs[roof.device, roof.peak.precision] = (roof.peak, roof.bandwidth)
-        cells = (
-            Cell(Estimate(roof.intensity, "op/B"), standing.runs),
-            Cell(Estimate(roof.operations, "op/s"), standing.runs),
-            Cell(
-                Estimate(roof.peak.size, "op/s"),
-                (),
-                Phrase("procurement.source", {"source": roof.peak.source, "date": roof.peak.date}),
-            ),
-            Cell(Estimate(roof.compute, "share"), standing.runs),
-        )
-        rows.append(Row(Cell(Text(label), standing.runs), cells))
-    places = [float(s.energy.roofline.intensity or 1.0) for s in drawn]
-    for (device, precision), (peak, bandwidth) in roofs.items():
-        knee = None if bandwidth is None else peak.size / bandwidth.size
-        ends = [min([*places, knee or places[0]]) / 4, *([knee] if knee else []), max([*places, knee or places[0]]) * 4]
-        line = tuple(Point(x, peak.size if bandwidth is None else min(peak.size, x * bandwidth.size)) for x in ends)
-        series.append(Series(Text(f"{device} {precision}"), line, "declared"))
-    yield Plot(
-        name=f"{name}-roofline",
-        caption=Phrase("procurement.plot.roofline.caption", _where(spot)),
-        alt=Phrase("procurement.plot.roofline.alt", {**_where(spot), "count": len(drawn)}),
-        form="points",
-        x=Axis(Phrase("procurement.column.intensity"), "op/B", logarithmic=True),
-        y=Axis(Phrase("procurement.column.operations"), "op/s", logarithmic=True),
-        series=tuple(series),
-        table=Grid(
-            name=f"{name}-roofline-data",
-            caption=Phrase("procurement.plot.roofline.data"),
-            columns=(
-                Column(Phrase("document.column.candidate")),
-                *(
-                    Column(Phrase(f"procurement.column.{each}"), True)
-                    for each in ("intensity", "operations", "peak-declared", "utilisation")
-                ),
-            ),
-            rows=tuple(rows),
-        ),
-    )
+    if drawn:
+        caption = Phrase("plot.roofline.caption", _where(spot))
+        alt = Phrase("plot.roofline.alt", {**_where(spot), "count": len(drawn)})
+        runs = [(_drawn(lineup, standing), standing.energy.roofline) for standing in drawn]
+        yield roofline_plot(runs, caption, alt, f"{name}-roofline", WHOM)
 
 
 def _courses(lineup: Lineup, spot: Spot, name: str) -> Iterator[Plot]:
     """Yield power over time with the phases, a picture a candidate."""
     mine = [course for course in lineup.page.courses if (course.workload, course.scenario) == spot.place]
     for n, course in enumerate(mine[:MOST], start=1):
-        yield _course(lineup, spot, course, f"{name}-course-{n}")
-
-
-def _course(lineup: Lineup, spot: Spot, course: PowerCourse, name: str) -> Plot:
-    power, label = course.power, lineup.label(course.subject)
-    nature: Nature = next((_nature(s) for s in spot.standings if s.offer == course.subject), "measured")
-    middle = [power.start_s + (n + 0.5) * power.step_s for n in range(len(power.values))]
-    low, high = (each or (None,) * len(power.values) for each in (power.low, power.high))
-    points = tuple(Point(x, y, a, b) for x, y, a, b in zip(middle, power.values, low, high, strict=True))
-    rows = []
-    for band in course.phases:
-        inside = [y for x, y in zip(middle, power.values, strict=True) if y is not None and band.start_s <= x < band.end_s]
-        cells = (
-            Cell(Estimate(band.start_s, "s"), (course.run_id,)),
-            Cell(Estimate(band.end_s, "s"), (course.run_id,)),
-            *(Cell(Estimate(pick(inside), "W") if inside else None, (course.run_id,)) for pick in (min, _mean, max)),
-        )
-        rows.append(Row(Cell(Phrase(f"phase.{band.name}"), (course.run_id,)), cells))
-    return Plot(
-        name=name,
-        caption=Phrase(
-            "procurement.plot.course.caption",
-            {**_where(spot), "label": label, "domain": course.domain, "evidence": course.evidence},
-        ),
-        alt=Phrase("procurement.plot.course.alt", {"label": label, "phases": ", ".join(band.name for band in course.phases)}),
-        form="steps",
-        x=Axis(Phrase("procurement.plot.course.axis"), "s"),
-        y=Axis(Phrase("procurement.column.power"), "W", from_zero=True),
-        series=(Series(Text(label), points, nature),),
-        stretches=tuple(Stretch(Phrase(f"phase.{band.name}"), band.start_s, band.end_s) for band in course.phases),
-        table=Grid(
-            name=f"{name}-data",
-            caption=Phrase("procurement.plot.course.data"),
-            columns=(
-                Column(Phrase("procurement.column.phase")),
-                *(Column(Phrase(f"procurement.column.{each}"), True) for each in ("from", "to", "least", "mean", "most")),
-            ),
-            rows=tuple(rows),
-        ),
-    )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+        standing = spot.of(course.subject)
+        drawn = Drawn(lineup.label(course.subject), (course.run_id,), _nature(standing) if standing else "measured")
+        yield power_plot(course, drawn, _where(spot), f"{name}-course-{n}")
 
 
 def batch_plots(entries: Sequence[Entry]) -> tuple[Plot, ...]:

@@ -5,8 +5,6 @@ Where a record has not the evidence that a text needs, or the rule is not known 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from npubench.analyze.finding import Finding
 from npubench_reports.messages import Messages
 from npubench_reports.reasons import say
@@ -32,14 +30,11 @@ def advice(finding: Finding, messages: Messages) -> Said:
     return verbatim(finding.advice)
 
 
-def why(reason: str, found: Iterable[Finding], messages: Messages) -> Said:
-    """Return why a run is not ok; an invalid one names its gravest finding, in words of the finding's own."""
-    for finding in found:
-        if reason == f"{finding.rule}: {finding.observed}; required: {finding.required}":
-            parts = {"observed": observed(finding, messages), "required": required(finding, messages)}
-            values = {"rule": finding.rule, "observed": "observed", "required": "required"}
-            return compose(messages, "reason.invalid", values, parts.__getitem__)
-    return say(reason, messages)
+def whole(finding: Finding, messages: Messages) -> Said:
+    """Return the rule with what was seen and what it asks for, as the reason of a run that it makes invalid has it."""
+    parts = {"observed": observed(finding, messages), "required": required(finding, messages)}
+    values = {"rule": finding.rule, "observed": "observed", "required": "required"}
+    return compose(messages, "reason.invalid", values, parts.__getitem__)
 
 
 def _told(finding: Finding, what: str, text: str, messages: Messages) -> Said:

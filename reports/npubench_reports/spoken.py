@@ -5,12 +5,14 @@ The one place where content becomes words, so that all renderers show the same; 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from npubench.analyze.estimate import Estimate
+from npubench.analyze.finding import Finding
 from npubench.report.document import (
     Cell,
+    Column,
     Content,
     Grid,
     Mark,
@@ -21,9 +23,10 @@ from npubench.report.document import (
     Setting,
     Text,
     Titles,
+    Told,
     Value,
 )
-from npubench_reports import numbers
+from npubench_reports import findings, numbers
 from npubench_reports.messages import Messages
 from npubench_reports.reasons import say
 from npubench_reports.said import Said, compose, own, verbatim
@@ -42,6 +45,13 @@ SIGNS: Mapping[str, str] = {
     "same": "=",
     "new": "＋",
     "missing": "－",
+}
+#: What each part of a finding is said by.
+_TOLD: Mapping[str, Callable[[Finding, Messages], Said]] = {
+    "observed": findings.observed,
+    "required": findings.required,
+    "advice": findings.advice,
+    "whole": findings.whole,
 }
 #: What stands where there is no value.
 NOTHING = "—"
@@ -89,10 +99,11 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class SpokenRow:
-    """A row as it is shown."""
+    """A row as it is shown; ``group`` is the heading of the group that begins with it, None where none does."""
 
     heading: Spoken
     cells: tuple[Spoken, ...]
+    group: Spoken | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +118,7 @@ class SpokenGrid:
     remarks: tuple[Said, ...]
 
 
-def phrase(content: Phrase | Reason | Text | Titles, messages: Messages) -> Said:
+def phrase(content: Phrase | Reason | Text | Titles | Told, messages: Messages) -> Said:
     """Return words in the reader's language; a phrase the catalogue lacks stands as its id, so that it is seen."""
     if isinstance(content, Text):
         return verbatim(content.text)
@@ -115,6 +126,8 @@ def phrase(content: Phrase | Reason | Text | Titles, messages: Messages) -> Said
         return own(messages.of(content.texts, content.fallback))
     if isinstance(content, Reason):
         return say(content.text, messages)
+    if isinstance(content, Told):
+        return _TOLD[content.part](content.finding, messages)
     if not messages.has(content.key):
         return own(content.key)
     values = {name: _plain(value, messages) for name, value in content.values.items()}
@@ -137,19 +150,31 @@ def grid(content: Grid, messages: Messages) -> SpokenGrid:
         caption=str(phrase(content.caption, messages)),
         headings=tuple(str(phrase(column.heading, messages)) for column in content.columns),
         numeric=tuple(column.numeric for column in content.columns),
-        rows=tuple(_row(row, columns, messages) for row in content.rows),
+        rows=tuple(
+            _row(row, columns, messages, new=n == 0 or row.group != content.rows[n - 1].group)
+            for n, row in enumerate(content.rows)
+        ),
         remarks=tuple(phrase(remark, messages) for remark in content.remarks),
     )
 
 
-def _row(row: Row, columns: Sequence[Sequence[Estimate]], messages: Messages) -> SpokenRow:
+def flat(content: Grid) -> Grid:
+    """Return a table with the groups of its rows as its first column, for formats whose tables know no groups."""
+    if content.grouping is None:
+        return content
+    rows = tuple(Row(row.group or Cell(None), (row.heading, *row.cells)) for row in content.rows)
+    return replace(content, columns=(Column(content.grouping), *content.columns), rows=rows, grouping=None)
+
+
+def _row(row: Row, columns: Sequence[Sequence[Estimate]], messages: Messages, *, new: bool) -> SpokenRow:
     estimates = [cell.content for cell in row.cells if isinstance(cell.content, Estimate)]
     together = len(estimates) > 1 and len({estimate.unit for estimate in estimates}) == 1
     cells = []
     for n, cell in enumerate(row.cells):
         beside = estimates if together else [e for e in columns[n] if isinstance(cell.content, Estimate)]
         cells.append(spoken(cell, messages, beside))
-    return SpokenRow(spoken(row.heading, messages), tuple(cells))
+    group = spoken(row.group, messages) if new and row.group is not None else None
+    return SpokenRow(spoken(row.heading, messages), tuple(cells), group)
 
 
 def spoken(cell: Cell, messages: Messages, beside: Iterable[Estimate] = ()) -> Spoken:
