@@ -9,14 +9,23 @@ import typer
 
 from npubench.cli.app import STORE, JsonOption, StoreOption, app
 
+OutOption = Annotated[Path | None, typer.Option("--out", help="A file for one format, or a folder; by default the store.")]
+FormatOption = Annotated[
+    str, typer.Option("--format", help="html, pdf, xlsx, csv, md, json, with commas; by the file's name if left out.")
+]
+LanguageOption = Annotated[str, typer.Option("--language", "--lang", help="ko or en.")]
+
 
 @app.command()
 def compare(
     a: Annotated[str, typer.Argument(help="A target, target/precision, key=value,… or a folder.")],
     b: Annotated[str, typer.Argument(help="The same, compared against.")],
     store: StoreOption = STORE,
-    html: Annotated[Path | None, typer.Option("--html", help="Write the comparison as one HTML file.")] = None,
-    language: Annotated[str, typer.Option("--language", help="Of the HTML file: ko or en.")] = "ko",
+    out: Annotated[
+        Path | None, typer.Option("--out", "--html", help="Write the report: a file, or a folder.")
+    ] = None,
+    format: FormatOption = "",
+    language: LanguageOption = "ko",
     json: JsonOption = False,
 ) -> None:
     """Compare A with B: paired ratios with intervals, a rank test, and everything that differs.
@@ -25,7 +34,7 @@ def compare(
     """
     from npubench.verbs.compare import compare_sides
 
-    raise typer.Exit(compare_sides(a, b, store, html, language, json))
+    raise typer.Exit(compare_sides(a, b, store, out, format, language, json))
 
 
 @app.command()
@@ -47,23 +56,18 @@ def diff(
 report = typer.Typer(rich_markup_mode=None)
 app.add_typer(report, name="report", invoke_without_command=True)
 
-OutOption = Annotated[Path | None, typer.Option("--out", help="A file for one format, or a folder; by default the store.")]
-FormatOption = Annotated[
-    str, typer.Option("--format", help="html, pdf, xlsx, csv, md, json, with commas; by the file's name if left out.")
-]
-LanguageOption = Annotated[str, typer.Option("--language", "--lang", help="ko or en.")]
-
 
 @report.callback()
 def report_comparison(
     context: typer.Context,
     store: StoreOption = STORE,
-    out: Annotated[Path | None, typer.Option("--out", help="The HTML file; by default beside the records.")] = None,
+    out: OutOption = None,
+    format: FormatOption = "",
     baseline: Annotated[str, typer.Option("--baseline", help="The subject that ratios are against, as target/precision.")] = "",
     suite: Annotated[str, typer.Option("--suite", help="Only the runs of this suite.")] = "",
     language: LanguageOption = "ko",
 ) -> None:
-    """Write the comparison of everything in a store as one HTML file; its path is the last line.
+    """Print the comparison of everything in a store and write it as a report; the paths of its files are the last lines.
 
     Example: npubench report --store my-store --language en
     """
@@ -74,7 +78,7 @@ def report_comparison(
         return
     from npubench.verbs.report import write_report
 
-    raise typer.Exit(write_report(store, out, baseline, suite, language))
+    raise typer.Exit(write_report(store, out, format, baseline, suite, language))
 
 
 @report.command("procurement")

@@ -57,10 +57,13 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a finding says, by the catalogue's words for its rule and else its own; ``whole`` is what was seen and required."""
+    """What a finding says, by the catalogue's words for its rule and else its own; ``whole`` is what was seen and required.
+
+    ``rule`` is what its rule is called, and ``meaning`` what that means, which only the catalogue knows.
+    """
 
     finding: Finding
-    part: Literal["observed", "required", "advice", "whole"]
+    part: Literal["rule", "meaning", "observed", "required", "advice", "whole"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,11 +159,12 @@ def response_plot(course: page.PowerCourse, drawn: Drawn, where: Where, name: st
     """Return a run's latency, or its time in the executor, over time; ``None`` where neither is known."""
     if course.latency is None:
         return None
-    return _over_time(course, course.latency, course.latency.name, drawn, {**where, "label": drawn.label}, name)
+    key = "latency-over-time" if course.latency.name == "latency" else "service-time"
+    return _over_time(course, course.latency, key, drawn, {**where, "label": drawn.label}, name)
 
 
 def _over_time(
-    course: page.PowerCourse, shown: page.Series, what: str, drawn: Drawn, words: Mapping[str, str | Titles], name: str
+    course: page.PowerCourse, shown: page.Series, key: str, drawn: Drawn, words: Mapping[str, str | Titles], name: str
 ) -> Plot:
     middle = [shown.start_s + (n + 0.5) * shown.step_s for n in range(len(shown.values))]
     low, high = (each or (None,) * len(shown.values) for each in (shown.low, shown.high))
@@ -172,8 +173,8 @@ def _over_time(
     alt = {"label": drawn.label, "phases": ", ".join(band.name for band in course.phases), "held": ", ".join(held)}
     return Plot(
         name=name,
-        caption=Phrase(f"plot.{what}.caption", words),
-        alt=Phrase(f"plot.{what}.alt.held" if held else f"plot.{what}.alt", alt),
+        caption=Phrase(f"plot.{key}.caption", words),
+        alt=Phrase(f"plot.{key}.alt.held" if held else f"plot.{key}.alt", alt),
         form="steps",
         x=Axis(Phrase("plot.time.axis"), "s"),
         y=Axis(Phrase(f"over-time.{shown.name}"), shown.unit, from_zero=True),
@@ -184,7 +185,7 @@ def _over_time(
         ),
         table=Grid(
             name=f"{name}-data",
-            caption=Phrase(f"plot.{what}.data"),
+            caption=Phrase(f"plot.{key}.data"),
             columns=(
                 Column(Phrase("procurement.column.phase")),
                 *(Column(Phrase(f"procurement.column.{each}"), True) for each in ("from", "to", "least", "mean", "most")),

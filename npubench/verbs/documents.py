@@ -54,7 +54,13 @@ def asked_formats(text: str, out: Path | None) -> tuple[str, ...]:
 
 
 def write_document(
-    document: Document, formats: Sequence[str], language: str, out: Path | None, store: Path, name: str = ""
+    document: Document,
+    formats: Sequence[str],
+    language: str,
+    out: Path | None,
+    store: Path,
+    name: str = "",
+    say: Callable[[str], object] = data,
 ) -> tuple[Path, ...]:
     """Write a document in each of ``formats`` and print the paths; returns them.
 
@@ -65,6 +71,7 @@ def write_document(
         out: A file for one format, or a folder; the store where it is ``None``.
         store: The store's folder.
         name: What files in a folder are called, without their ending; the report's kind where it is empty.
+        say: What prints the paths; standard output where it is not given.
 
     Raises:
         InputError: A renderer is missing, the language is unknown, or a file cannot be written.
@@ -79,7 +86,7 @@ def write_document(
         else:
             made.append(_write(path, rendered))
     for path in made:
-        data(str(path.resolve()))
+        say(str(path.resolve()))
     return tuple(made)
 
 

@@ -1,40 +1,60 @@
-"""``npubench report``: everything in a store as one comparison."""
+"""``npubench report``: everything in a store as one comparison, in every format that is asked for."""
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from npubench.contract.options import nearest
 from npubench.errors import InputError, StoreError
-from npubench.plugins import REPORTS, disputed_entries, plugin_entries
 from npubench.record.store import Entry, Store, Unreadable
 from npubench.report.comparison import build_page, names_of
+from npubench.report.comparison_document import build_comparison
 from npubench.report.page import ComparisonPage
 from npubench.report.select import latest
-from npubench.verbs.console import data, err
+from npubench.verbs.console import err
+from npubench.verbs.documents import asked_formats, write_document
 from npubench.verbs.rooflines import print_rooflines
 from npubench.verbs.sweeps import print_sweeps
 from npubench.verbs.tables import print_page
 from npubench.verbs.watts import print_energy
 
 
-def write_report(store: Path, out: Path | None, baseline: str, suite: str, language: str) -> int:
-    """Print the tables and write the HTML file; its path is the last line on standard output."""
-    entries = stored_entries(store, suite)
-    names = sorted({entry.record.spec.suite for entry in entries})
-    page = build_page(suite or ", ".join(names), latest(entries), baseline)
-    names = [name for subject in page.subjects for name in names_of(subject)]
-    if baseline and baseline not in names:
-        raise InputError(f"--baseline '{baseline}': no such subject{nearest(baseline, names[1::2])}")
-    path = out or store / "comparison.html"
-    write_html(page, path, language)
+def write_report(store: Path, out: Path | None, formats: str, baseline: str, suite: str, language: str) -> int:
+    """Print the tables and write the comparison in every format that is asked for; the paths are the last lines.
+
+    Raises:
+        InputError: No such baseline, format or language, or a file cannot be written.
+    """
+    wanted = asked_formats(formats, out)
+    page, entries = compare_all(stored_entries(store, suite), baseline, suite, "--baseline ")
     print_page(page)
     print_energy(page)
     print_sweeps(page)
     print_rooflines(page)
-    data(str(path.resolve()))
+    write_document(build_comparison(page, entries), wanted, language, out, store)
     return 0
+
+
+def compare_all(entries: Sequence[Entry], baseline: str, suite: str, option: str) -> tuple[ComparisonPage, tuple[Entry, ...]]:
+    """Return the comparison of all runs, and those of them that it stands on.
+
+    Args:
+        entries: The runs of a store, or of one of its suites.
+        baseline: Whom ratios are against; the first where it is empty.
+        suite: The suite they are of; empty for all.
+        option: What a wrong baseline is called in the message.
+
+    Raises:
+        InputError: There is no such baseline.
+    """
+    chosen = latest(entries)
+    names = sorted({entry.record.spec.suite for entry in entries})
+    page = build_page(suite or ", ".join(names), chosen, baseline)
+    known = [name for subject in page.subjects for name in names_of(subject)]
+    if baseline and baseline not in known:
+        raise InputError(f"{option}'{baseline}': no such subject{nearest(baseline, known[1::2])}")
+    return page, chosen
 
 
 def stored_entries(store: Path, suite: str = "") -> list[Entry]:
@@ -50,28 +70,6 @@ def stored_entries(store: Path, suite: str = "") -> list[Entry]:
         what = f"no run of suite '{suite}'" if suite else "no run"
         raise StoreError(f"{store}: there is {what} in this store; 'npubench run SUITE --store {store}' makes some")
     return entries
-
-
-def write_html(page: ComparisonPage, path: Path, language: str) -> None:
-    """Render a page with the installed HTML renderer.
-
-    Raises:
-        InputError: The language is unknown, no renderer is installed or two are, or the file cannot be written.
-    """
-    entry = plugin_entries(REPORTS).get("html")
-    if entry is None and "html" in disputed_entries(REPORTS):
-        raise InputError(f"HTML renderer {disputed_entries(REPORTS)['html']}")
-    if entry is None:
-        raise InputError("no HTML renderer is installed; run: pip install 'npubench[standard]'")
-    module, _, name = entry.partition(":")
-    text: str = getattr(importlib.import_module(module), name)(page, language=language)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def say_unreadable(unreadable: list[Unreadable]) -> None:

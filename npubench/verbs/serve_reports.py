@@ -12,12 +12,12 @@ from npubench.contract.options import nearest
 from npubench.errors import InputError
 from npubench.plugins import REPORTS, disputed_entries, plugin_entries
 from npubench.record.store import Entry
-from npubench.report.comparison import build_page, names_of
+from npubench.report.comparison_document import build_comparison
 from npubench.report.document import Phrase, Text
 from npubench.report.run_index import RunIndex
-from npubench.report.select import latest
 from npubench.report.served_page import Field, Form, Link, ServedPage
 from npubench.verbs.documents import PREFIX, known_formats
+from npubench.verbs.report import compare_all
 from npubench.verbs.serve_pages import HTML, Render, Reply
 
 #: Report → the function that builds it.
@@ -51,24 +51,20 @@ class Reports:
         self._made: dict[tuple[object, ...], bytes] = {}
 
     def comparison(self, query: Mapping[str, str], language: str) -> Reply:
-        """Return the comparison page of everything in the store, or of one suite.
+        """Return the comparison of everything in the store, or of one suite, in the format that is asked for; HTML where none is.
 
         Raises:
-            InputError: There is no run, or no such baseline.
+            InputError: There is no run, no such baseline, or no such format.
         """
+        wanted = _format(query)
+        suite, baseline = query.get("suite", ""), query.get("baseline", "")
 
         def make() -> bytes:
-            suite, baseline = query.get("suite", ""), query.get("baseline", "")
-            entries = self._entries(suite)
-            names = sorted({entry.record.spec.suite for entry in entries})
-            page = build_page(suite or ", ".join(names), latest(entries), baseline)
-            known = [name for subject in page.subjects for name in names_of(subject)]
-            if baseline and baseline not in known:
-                raise InputError(f"baseline '{baseline}': no such subject{nearest(baseline, known[1::2])}")
-            text: str = renderer("html")(page, language=language)
-            return text.encode("utf-8")
+            page, entries = compare_all(self._entries(suite), baseline, suite, "baseline ")
+            rendered: bytes = renderer(PREFIX + wanted)(build_comparison(page, entries), language=language)
+            return rendered
 
-        return Reply(200, HTML, self._once(("compare", query.get("suite"), query.get("baseline"), language), make))
+        return _reply("comparison", wanted, self._once(("compare", suite, baseline, wanted, language), make))
 
     def report(self, kind: str, query: Mapping[str, str], language: str) -> Reply:
         """Return a report in the format that is asked for by ``format``; HTML where none is.
@@ -76,9 +72,7 @@ class Reports:
         Raises:
             InputError: It is not there, or what is asked for cannot be made of this store.
         """
-        wanted = query.get("format") or "html"
-        if wanted not in KINDS or wanted not in known_formats():
-            raise InputError(f"format '{wanted[:40]}': not shown here; there are: {', '.join(shown_formats())}")
+        wanted = _format(query)
         asked = {name: query[name] for name in ("reference", "target") if query.get(name)}
 
         def make() -> bytes:
@@ -88,8 +82,7 @@ class Reports:
             rendered: bytes = renderer(PREFIX + wanted)(document, language=language)
             return rendered
 
-        body = self._once((kind, wanted, language, *sorted(asked.items())), make)
-        return Reply(200, KINDS[wanted], body, name="" if wanted == "html" else f"{kind}.{wanted}")
+        return _reply(kind, wanted, self._once((kind, wanted, language, *sorted(asked.items())), make))
 
     def _entries(self, suite: str = "") -> list[Entry]:
         entries, _ = self._index.store.read()
@@ -144,6 +137,19 @@ def builder(kind: str) -> Callable[..., Any]:
     except (ImportError, AttributeError) as error:
         raise InputError(f"the report '{kind}' is not part of this npubench") from error
     return found
+
+
+def _format(query: Mapping[str, str]) -> str:
+    """Return the format that is asked for, HTML where none is."""
+    wanted = query.get("format") or "html"
+    if wanted not in KINDS or wanted not in known_formats():
+        raise InputError(f"format '{wanted[:40]}': not shown here; there are: {', '.join(shown_formats())}")
+    return wanted
+
+
+def _reply(kind: str, wanted: str, body: bytes) -> Reply:
+    """Return a report as a page, or as a file to keep."""
+    return Reply(200, KINDS[wanted], body, name="" if wanted == "html" else f"{kind}.{wanted}")
 
 
 def shown_formats() -> tuple[str, ...]:

@@ -12,11 +12,11 @@ import re
 from collections.abc import Mapping, Sequence
 
 from npubench.report.document import Document, Grid
-from npubench_reports.html import UNSEEN
 from npubench_reports.messages import Messages, load
 from npubench_reports.references import grids, row_runs, safe_names
 from npubench_reports.run_list import runs_section
-from npubench_reports.spoken import Spoken, SpokenGrid, grid
+from npubench_reports.spoken import Spoken, SpokenGrid, flat, grid
+from npubench_reports.unseen import UNSEEN
 
 #: What a spreadsheet takes for the beginning of a formula, full-width forms too.
 FORMULA = re.compile(r"\s*[=+\-@＝＋－＠\t\r]")
@@ -40,7 +40,7 @@ def text(words: str) -> str:
 
 
 def _file(content: Grid, messages: Messages) -> bytes:
-    shown = grid(content, messages)
+    shown = grid(flat(content), messages)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     wide = [_measured(shown, n) for n in range(len(shown.headings) - 1)]

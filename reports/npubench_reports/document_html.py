@@ -8,18 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
-from itertools import count
+from itertools import count, groupby
 
 from markupsafe import Markup, escape
 
 from npubench.report.document import Block, Document, Facts, Grid, Notice, Paragraph, Plot, Points, Section
 from npubench_reports import numbers, plots
-from npubench_reports.html import UNSEEN, environment, policy
 from npubench_reports.messages import Messages, load
 from npubench_reports.references import grids, numbered, references, safe_names, shared_runs
 from npubench_reports.run_list import runs_section
 from npubench_reports.said import Part
 from npubench_reports.spoken import grid, phrase, spoken
+from npubench_reports.templating import environment, policy
+from npubench_reports.unseen import UNSEEN
 
 #: From so many columns on a table wants the long side of the paper.
 WIDE = 8
@@ -64,6 +65,7 @@ def render(document: Document, *, language: str = "ko") -> bytes:
         wide=any(len(each.columns) >= WIDE for each in grids(document.sections)),
         deep=sum(len(section.sections) for section in sections) <= MOST,
         kind=kind,
+        together=together,
         identity=id,
         grid=lambda content: grid(content, messages),
         spoken=lambda cell: spoken(cell, messages),
@@ -80,6 +82,15 @@ def render(document: Document, *, language: str = "ko") -> bytes:
 def kind(block: Block) -> str:
     """Return what a block is called in the template."""
     return _KINDS[type(block)]
+
+
+def together(blocks: Iterable[Block]) -> list[list[Block]]:
+    """Return blocks one by one, but plots that follow each other together: they stand side by side where there is room."""
+    return [each for plots, group in groupby(blocks, lambda b: isinstance(b, Plot)) for each in _groups([*group], whole=plots)]
+
+
+def _groups(blocks: list[Block], *, whole: bool) -> list[list[Block]]:
+    return [blocks] if whole else [[block] for block in blocks]
 
 
 def words(parts: Iterable[Part], messages: Messages) -> Markup:
@@ -109,7 +120,7 @@ def _anchors(sections: Iterable[Section]) -> Mapping[int, str]:
 def _style(banners: Iterable[str]) -> str:
     """Return the style sheet; banners and numbers of pages stand in the margins of paper."""
     folder = files(__package__) / "templates"
-    style = "".join((folder / name).read_text(encoding="utf-8") for name in ("comparison.css", "document.css"))
+    style = "".join((folder / name).read_text(encoding="utf-8") for name in ("base.css", "document.css"))
     text = " · ".join(banners)
     text = text if len(text) <= BANNER else text[:BANNER] + "…"
     if not text:

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from npubench.analyze.estimate import Estimate
-from npubench.report.document import Cell, Document, Grid, Mark, Phrase, Point, Reason, RunReference, Text, Titles
+from npubench.report.document import Cell, Document, Grid, Mark, Phrase, Point, Reason, RunReference, Text, Titles, Told
 from npubench_reports.messages import Messages, load
 from npubench_reports.run_list import runs_section
-from npubench_reports.spoken import Spoken, grid, phrase, spoken
+from npubench_reports.spoken import Spoken, flat, grid, phrase, spoken
 
 #: Of this format.
 SCHEMA_VERSION = 1
@@ -35,7 +35,7 @@ def render(document: Document, *, language: str = "ko") -> bytes:
 
 def _value(content: Any, messages: Messages) -> Any:
     """Return any part of a document as what JSON knows; a block says by ``kind`` what it is."""
-    if isinstance(content, Phrase | Reason | Text | Titles):
+    if isinstance(content, Phrase | Reason | Text | Titles | Told):
         return str(phrase(content, messages))
     if isinstance(content, Grid):
         return _grid(content, messages)
@@ -57,6 +57,7 @@ def _value(content: Any, messages: Messages) -> Any:
 
 
 def _grid(content: Grid, messages: Messages) -> dict[str, Any]:
+    content = flat(content)
     shown = grid(content, messages)
     rows = [
         {"heading": _cell(row.heading, said.heading), "cells": [_cell(*both) for both in zip(row.cells, said.cells, strict=True)]}

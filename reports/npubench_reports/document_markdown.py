@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from npubench.report.document import Block, Document, Fact, Facts, Grid, Notice, Paragraph, Points, Section
 from npubench_reports import numbers
-from npubench_reports.html import UNSEEN
 from npubench_reports.messages import Messages, load
 from npubench_reports.references import numbered, references, row_runs
 from npubench_reports.run_list import runs_section
-from npubench_reports.spoken import Spoken, grid, phrase, spoken
+from npubench_reports.spoken import Spoken, flat, grid, phrase, spoken
+from npubench_reports.unseen import UNSEEN
 
 #: What is markup anywhere in a line, and what is at its beginning.
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~#@$])")
@@ -94,7 +94,7 @@ def _facts(facts: Iterable[Fact], messages: Messages) -> Iterator[str]:
 
 def _grid(content: Grid, messages: Messages, listed: Mapping[str, int]) -> Iterator[str]:
     """Yield a table; its last column has the numbers of the runs, as in the list at the end, where the first is a number."""
-    shown = grid(content, messages)
+    shown = grid(flat(content), messages)
     runs = content.name == "runs"
     referred = not runs and any(row_runs(row) for row in shown.rows)
     yield from (f"**{text(shown.caption)}**", "")

@@ -21,11 +21,11 @@ from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 from npubench.errors import InputError
 from npubench.report.document import Block, Document, Fact, Facts, Grid, Notice, Paragraph, Plot, Points, Section
 from npubench_reports import numbers, plots
-from npubench_reports.html import UNSEEN
 from npubench_reports.messages import Messages, load
 from npubench_reports.references import References, grids, numbered, references, shared_runs
 from npubench_reports.run_list import runs_section
 from npubench_reports.spoken import Spoken, SpokenGrid, SpokenRow, grid, phrase, spoken
+from npubench_reports.unseen import UNSEEN
 
 #: PDF/A-2 at level A: archivable and tagged (ISO 19005-2); PDF/UA-1: can be read out (ISO 14289-1).
 STANDARDS: tuple[Literal["a-2a"], Literal["ua-1"]] = ("a-2a", "ua-1")
@@ -157,7 +157,14 @@ def _grid(content: Grid, messages: Messages, runs: _Runs, *, listing: bool = Fal
         "headings": shown.headings,
         "numeric": shown.numeric,
         "widths": _widths(shown),
-        "rows": [{"cells": row, "tall": any(len(cell["text"]) > TALL for cell in row)} for row in rows],
+        "rows": [
+            {
+                "cells": row,
+                "tall": any(len(cell["text"]) > TALL for cell in row),
+                "group": _cell(said.group, _spans(said.group.runs, said.group, runs)) if said.group is not None else None,
+            }
+            for said, row in zip(shown.rows, rows, strict=True)
+        ],
         "remarks": [str(remark) for remark in shown.remarks],
         "empty": messages("document.no-rows"),
         "listing": listing,

@@ -20,11 +20,11 @@ from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]
 
 from npubench.report.document import Document, Facts, Grid, Notice, Paragraph, Plot, Points, Section
 from npubench_reports import numbers
-from npubench_reports.html import UNSEEN
 from npubench_reports.messages import Messages, load
 from npubench_reports.references import numbered, references, row_runs
 from npubench_reports.run_list import runs_section
-from npubench_reports.spoken import Spoken, SpokenGrid, SpokenRow, grid, phrase, spoken
+from npubench_reports.spoken import Spoken, SpokenGrid, SpokenRow, flat, grid, phrase, spoken
+from npubench_reports.unseen import UNSEEN
 from npubench_reports.workbook_charts import Charts
 
 #: Most characters a cell holds, and a sheet's name (ECMA-376 applications' limits).
@@ -205,7 +205,7 @@ def _table_sheet(
     listed: Mapping[str, int],
 ) -> int:
     """Write a table on a sheet of its own; return the first free row below it."""
-    shown = grid(block.table if isinstance(block, Plot) else block, messages)
+    shown = grid(flat(block.table if isinstance(block, Plot) else block), messages)
     caption = str(phrase(block.caption, messages))
     sheet.write_string(0, 0, clean(caption), looks["heading"])
     quoted = front.replace("'", "''")

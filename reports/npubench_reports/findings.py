@@ -11,6 +11,18 @@ from npubench_reports.reasons import say
 from npubench_reports.said import Said, compose, fields, own, verbatim
 
 
+def rule(finding: Finding, messages: Messages) -> Said:
+    """Return what the finding's rule is called; its id where the catalogue does not know it."""
+    key = f"finding.{finding.rule}"
+    return own(messages(key)) if messages.has(key) else verbatim(finding.rule)
+
+
+def meaning(finding: Finding, messages: Messages) -> Said:
+    """Return what the rule means; nothing where the catalogue does not know it."""
+    key = f"finding.{finding.rule}.meaning"
+    return own(messages(key)) if messages.has(key) else verbatim("")
+
+
 def observed(finding: Finding, messages: Messages) -> Said:
     """Return what was seen."""
     return _told(finding, "observed", finding.observed, messages)

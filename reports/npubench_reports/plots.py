@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from npubench.report.document import Plot, Point, Series
+from npubench.report.document import Plot, Point, Series, Stretch
 from npubench_reports import charts, numbers, plot_axes, plot_bars
 from npubench_reports.charts import FONT, TICK, Look, shorten, text_width
 from npubench_reports.messages import Messages
@@ -120,12 +120,15 @@ def _field(plot: Plot, messages: Messages, width: float) -> tuple[str, float]:
 
 def _phases(plot: Plot, messages: Messages) -> tuple[list[str], list[str]]:
     """Return what stands at each phase, its name or, where one does not fit, a number; and the legend's lines for numbers."""
-    names = [str(phrase(stretch.label, messages)) for stretch in plot.stretches]
-    whole = max((s.end for s in plot.stretches), default=0.0) - min((s.start for s in plot.stretches), default=0.0)
-    room = [(s.end - s.start) / whole * (WIDTH - 80.0) if whole > 0 else 0.0 for s in plot.stretches]
+    parts = _plain(plot)
+    names = [str(phrase(stretch.label, messages)) for stretch in parts]
+    whole = max((s.end for s in parts), default=0.0) - min((s.start for s in parts), default=0.0)
+    room = [(s.end - s.start) / whole * (WIDTH - 80.0) if whole > 0 else 0.0 for s in parts]
+    grave = dict.fromkeys(str(phrase(stretch.label, messages)) for stretch in plot.stretches if stretch.grave)
+    notes = [messages("render.plot.grave", names=", ".join(grave))] if grave else []
     if all(text_width(name, TICK) + 6 < space for name, space in zip(names, room, strict=True)):
-        return names, []
-    return [str(n) for n in range(1, len(names) + 1)], [f"{n} {name}" for n, name in enumerate(names, start=1)]
+        return names, notes
+    return [str(n) for n in range(1, len(names) + 1)], [*(f"{n} {name}" for n, name in enumerate(names, start=1)), *notes]
 
 
 def _beyond(plot: Plot, x: Placed, y: Placed, messages: Messages) -> list[str]:
@@ -144,16 +147,31 @@ def _beyond(plot: Plot, x: Placed, y: Placed, messages: Messages) -> list[str]:
 def _stretches(plot: Plot, field: Field, names: Sequence[str]) -> Iterable[str]:
     """Yield phases as bands; a number that has no room of its own is left out, the table has it."""
     reached = field.left
-    for n, (stretch, name) in enumerate(zip(plot.stretches, names, strict=True)):
-        ends = [field.x.share(min(max(end, field.x.low), field.x.high)) or 0.0 for end in (stretch.start, stretch.end)]
-        left, right = (round(field.left + end * (field.right - field.left), 1) for end in ends)
-        wide, top = max(right - left, 1.0), field.top - _LANE
+    for n, (stretch, name) in enumerate(zip(_plain(plot), names, strict=True)):
+        left, wide = _between(stretch, field)
+        top = field.top - _LANE
         yield element("rect", x=left, y=top, width=wide, height=field.bottom - top, fill=PHASES[n % 2])
         yield line((left, top), (left, field.bottom), LINE)
         middle, half = left + wide / 2, text_width(name, TICK) / 2
         if middle - half >= reached:
             reached = middle + half + 2
             yield text((middle, top + TICK), name, colour=SOFT, anchor="middle")
+    for stretch in plot.stretches:
+        if stretch.grave:
+            left, wide = _between(stretch, field)
+            yield element("rect", x=left, y=field.top, width=wide, height=field.bottom - field.top, fill=ALARM, fill_opacity=0.16)
+
+
+def _plain(plot: Plot) -> list[Stretch]:
+    """Return the stretches that divide the axis; grave ones lie over them."""
+    return [stretch for stretch in plot.stretches if not stretch.grave]
+
+
+def _between(stretch: Stretch, field: Field) -> tuple[float, float]:
+    """Return where a stretch begins, and how wide it is."""
+    ends = [field.x.share(min(max(end, field.x.low), field.x.high)) or 0.0 for end in (stretch.start, stretch.end)]
+    left, right = (round(field.left + end * (field.right - field.left), 1) for end in ends)
+    return left, max(right - left, 1.0)
 
 
 def _axes(field: Field, categories: bool) -> Iterable[str]:

@@ -16,12 +16,12 @@ from npubench.analyze.finding import by_gravity
 from npubench.report.served_page import ServedPage
 from npubench_reports import findings, messages, numbers, plots
 from npubench_reports.document_html import kind, words
-from npubench_reports.html import environment
 from npubench_reports.messages import load
 from npubench_reports.spoken import grid, phrase, spoken
+from npubench_reports.templating import environment
 
 #: Style sheets in the order they apply.
-SHEETS = ("comparison.css", "document.css", "serve/serve.css")
+SHEETS = ("base.css", "document.css", "serve/serve.css")
 #: What the reader's language is called in itself.
 NAMES: Mapping[str, str] = {"ko": "한국어", "en": "English"}
 

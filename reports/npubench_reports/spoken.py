@@ -48,6 +48,8 @@ SIGNS: Mapping[str, str] = {
 }
 #: What each part of a finding is said by.
 _TOLD: Mapping[str, Callable[[Finding, Messages], Said]] = {
+    "rule": findings.rule,
+    "meaning": findings.meaning,
     "observed": findings.observed,
     "required": findings.required,
     "advice": findings.advice,
@@ -139,20 +141,27 @@ def _plain(value: Value, messages: Messages) -> float | int | str | bool | None:
 
 
 def grid(content: Grid, messages: Messages) -> SpokenGrid:
-    """Return a table as it is shown. Values of one unit in one row share a scale, else those of one column do."""
-    columns: list[list[Estimate]] = [[] for _ in range(len(content.columns) - 1)]
-    for row in content.rows:
+    """Return a table as it is shown.
+
+    Values of one unit in one row share a scale, else those of one column and group do. Groups have their headings where the
+    table says what they are (see :func:`flat`).
+    """
+    new = [n == 0 or row.group != content.rows[n - 1].group for n, row in enumerate(content.rows)]
+    columns: list[dict[int, list[Estimate]]] = []
+    for row, begins in zip(content.rows, new, strict=True):
+        columns.append({} if begins else columns[-1])
         for n, cell in enumerate(row.cells):
             if isinstance(cell.content, Estimate):
-                columns[n].append(cell.content)
+                columns[-1].setdefault(n, []).append(cell.content)
+    grouped = content.grouping is not None
     return SpokenGrid(
         name=content.name,
         caption=str(phrase(content.caption, messages)),
         headings=tuple(str(phrase(column.heading, messages)) for column in content.columns),
         numeric=tuple(column.numeric for column in content.columns),
         rows=tuple(
-            _row(row, columns, messages, new=n == 0 or row.group != content.rows[n - 1].group)
-            for n, row in enumerate(content.rows)
+            _row(row, beside, messages, new=grouped and begins)
+            for row, beside, begins in zip(content.rows, columns, new, strict=True)
         ),
         remarks=tuple(phrase(remark, messages) for remark in content.remarks),
     )
@@ -162,16 +171,16 @@ def flat(content: Grid) -> Grid:
     """Return a table with the groups of its rows as its first column, for formats whose tables know no groups."""
     if content.grouping is None:
         return content
-    rows = tuple(Row(row.group or Cell(None), (row.heading, *row.cells)) for row in content.rows)
+    rows = tuple(Row(row.group or Cell(None), (row.heading, *row.cells), row.group) for row in content.rows)
     return replace(content, columns=(Column(content.grouping), *content.columns), rows=rows, grouping=None)
 
 
-def _row(row: Row, columns: Sequence[Sequence[Estimate]], messages: Messages, *, new: bool) -> SpokenRow:
+def _row(row: Row, columns: Mapping[int, Sequence[Estimate]], messages: Messages, *, new: bool) -> SpokenRow:
     estimates = [cell.content for cell in row.cells if isinstance(cell.content, Estimate)]
     together = len(estimates) > 1 and len({estimate.unit for estimate in estimates}) == 1
     cells = []
     for n, cell in enumerate(row.cells):
-        beside = estimates if together else [e for e in columns[n] if isinstance(cell.content, Estimate)]
+        beside = estimates if together else columns.get(n, ())
         cells.append(spoken(cell, messages, beside))
     group = spoken(row.group, messages) if new and row.group is not None else None
     return SpokenRow(spoken(row.heading, messages), tuple(cells), group)

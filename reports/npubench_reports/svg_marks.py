@@ -11,7 +11,7 @@ from itertools import pairwise
 from markupsafe import escape
 
 from npubench_reports import charts
-from npubench_reports.html import UNSEEN
+from npubench_reports.unseen import UNSEEN
 
 INK, SOFT, LINE, AXIS, PAPER, ALARM = "#1a2230", "#55606f", "#e4e8ec", "#8b97a5", "#ffffff", "#9c1f2b"
 #: Fills of phases, one after the other.

@@ -12,9 +12,9 @@ from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]
 from npubench.report.document import Axis, Level, Plot, Point, Series
 from npubench_reports import numbers
 from npubench_reports.charts import COLOURS, FAR
-from npubench_reports.html import UNSEEN
 from npubench_reports.messages import Messages
 from npubench_reports.spoken import phrase
+from npubench_reports.unseen import UNSEEN
 
 #: Dashes and markers beside the colours, so that series are told apart in grey as well.
 DASHES = ("solid", "dash", "square_dot", "dash_dot", "long_dash", "round_dot")

@@ -1,0 +1,124 @@
+"""Who and what a comparison is of, as the parts of its document name them: subjects, workloads, places, runs."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from npubench.analyze.estimate import Estimate
+from npubench.report.document import Cell, Column, Phrase, Text, Titles
+from npubench.report.page import Cell as Outcome
+from npubench.report.page import ComparisonPage, Subject, Table
+from npubench.report.page import Row as Work
+from npubench.report.run_plots import Drawn
+
+#: What heads the labels of subjects.
+WHOM = Phrase("comparison.column.subject")
+#: What groups of rows are by.
+WORK = Phrase("document.column.workload")
+#: Where a title's beginning ends: what a workload is at length stands behind it.
+_REST = re.compile(r": | \(")
+
+
+@dataclass(frozen=True)
+class Cast:
+    """A comparison with what its parts look up again and again; without a ``baseline`` there is nothing to compare with."""
+
+    page: ComparisonPage
+
+    @cached_property
+    def subjects(self) -> Mapping[str, Subject]:
+        """Subjects by key."""
+        return {subject.key: subject for subject in self.page.subjects}
+
+    @property
+    def baseline(self) -> str:
+        """The key of the subject that ratios are against; empty where there is nobody else."""
+        return self.page.baseline if len(self.page.subjects) > 1 and self.page.baseline in self.subjects else ""
+
+    @cached_property
+    def titles(self) -> Mapping[str, Titles]:
+        """Workloads' titles by name, short where no two begin alike."""
+        whole = {row.workload: row.title for table in self.page.tables for row in table.rows}
+        whole |= {each.workload: each.title for each in self.page.distributions if each.workload not in whole}
+        whole |= {each.workload: each.title for each in self.page.energy if each.workload not in whole}
+        starts = {name: {tongue: _beginning(text) for tongue, text in texts.items()} for name, texts in whole.items()}
+        alike = Counter((tongue, text) for texts in starts.values() for tongue, text in texts.items())
+        return {
+            name: Titles(starts[name] if all(alike[each] == 1 for each in starts[name].items()) else texts, name)
+            for name, texts in whole.items()
+        }
+
+    def title(self, workload: str) -> Titles:
+        """Return a workload's title, or its name where there is none."""
+        return self.titles.get(workload, Titles({}, workload))
+
+    @cached_property
+    def runs(self) -> Mapping[tuple[str, str, str], tuple[str, ...]]:
+        """Runs by scenario, workload and subject."""
+        return {(t.scenario, r.workload, c.subject): runs_of(c.run_id) for t in self.page.tables for r in t.rows for c in r.cells}
+
+    def places(self) -> Iterator[tuple[Table, Work]]:
+        """Yield every workload in every scenario."""
+        for table in self.page.tables:
+            for row in table.rows:
+                yield table, row
+
+    def cells(self, key: str) -> list[tuple[Table, Work, Outcome]]:
+        """Return the outcomes of a subject."""
+        return [(table, row, cell) for table, row in self.places() for cell in row.cells if cell.subject == key]
+
+    def others(self) -> list[Subject]:
+        """Return the subjects that stand beside the baseline."""
+        return [subject for subject in self.page.subjects if subject.key != self.baseline]
+
+    def name(self, key: str, runs: tuple[str, ...] = ()) -> Cell:
+        """Return a subject as it heads a row: its label, and whether it is the baseline or no hardware."""
+        subject = self.subjects[key]
+        mark = "document.simulated" if subject.simulated else "comparison.baseline" if key == self.baseline else ""
+        return Cell(Text(subject.label), runs, Phrase(mark) if mark else None)
+
+    def column(self, key: str) -> Column:
+        """Return a subject as it heads a column of figures."""
+        subject = self.subjects[key]
+        mark = "simulated" if subject.simulated else "baseline" if key == self.baseline else ""
+        return Column(Phrase(f"comparison.column.{mark}", {"label": subject.label}) if mark else Text(subject.label), True)
+
+    def drawn(self, key: str, runs: tuple[str, ...]) -> Drawn:
+        """Return a subject as plots draw it."""
+        subject = self.subjects[key]
+        return Drawn(subject.label, runs, "simulated" if subject.simulated else "measured")
+
+    def work(self, workload: str) -> Cell:
+        """Return a workload as it heads a group of rows."""
+        return Cell(self.title(workload))
+
+    def where(self, workload: str, scenario: str) -> dict[str, str | Titles]:
+        """Return a place as captions name it."""
+        return {"workload": self.title(workload), "scenario": scenario}
+
+    def place(self, workload: str, scenario: str) -> Phrase:
+        """Return a place as a heading."""
+        return Phrase("comparison.place", self.where(workload, scenario))
+
+
+def runs_of(text: str) -> tuple[str, ...]:
+    """Return the runs that a cell's ``run_id`` names: one, or its repeats."""
+    return tuple(text.split(", ")) if text else ()
+
+
+def named(kind: str, word: str) -> Phrase:
+    """Return what an id of a vocabulary is called; one that the catalogue does not know stands for itself."""
+    return Phrase(f"comparison.word.{kind}", {"word": word})
+
+
+def _beginning(title: str) -> str:
+    return _REST.split(title, maxsplit=1)[0]
+
+
+def known(estimate: Estimate | None) -> bool:
+    """Tell whether there is a value."""
+    return estimate is not None and estimate.value is not None
