@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from npubench.analyze.estimate import Estimate
-from npubench.report.document import Cell, Column, Phrase, Text, Titles
+from npubench.report.document import Cell, Column, Grid, Phrase, Text, Titles
 from npubench.report.page import Cell as Outcome
 from npubench.report.page import ComparisonPage, Subject, Table
 from npubench.report.page import Row as Work
@@ -57,6 +57,24 @@ class Cast:
         return self.titles.get(workload, Titles({}, workload))
 
     @cached_property
+    def about(self) -> Mapping[str, Titles]:
+        """What the titles leave out, with the task that a workload stands for; empty texts where that is nothing."""
+        found = {}
+        for row in (row for table in self.page.tables for row in table.rows):
+            short, tongues = self.title(row.workload).texts, dict.fromkeys((*row.title, *row.task))
+            rests = {tongue: _rest(row.title.get(tongue, ""), short.get(tongue, "")) for tongue in tongues}
+            found[row.workload] = Titles(
+                {tongue: " — ".join(filter(None, (rests[tongue], row.task.get(tongue, "")))) for tongue in tongues}
+            )
+        return found
+
+    def powered(self) -> list[str]:
+        """Return the scenarios that something is said of energy of, in the order of their tables."""
+        named = dict.fromkeys(row.scenario for row in self.page.energy)
+        order = [table.scenario for table in self.page.tables]
+        return sorted(named, key=lambda scenario: order.index(scenario) if scenario in order else len(order))
+
+    @cached_property
     def runs(self) -> Mapping[tuple[str, str, str], tuple[str, ...]]:
         """Runs by scenario, workload and subject."""
         return {(t.scenario, r.workload, c.subject): runs_of(c.run_id) for t in self.page.tables for r in t.rows for c in r.cells}
@@ -90,7 +108,11 @@ class Cast:
     def drawn(self, key: str, runs: tuple[str, ...]) -> Drawn:
         """Return a subject as plots draw it."""
         subject = self.subjects[key]
-        return Drawn(subject.label, runs, "simulated" if subject.simulated else "measured")
+        return Drawn(subject.label, runs, "simulated" if subject.simulated else "measured", self.look(key))
+
+    def look(self, key: str) -> int:
+        """Return the number of a subject's look."""
+        return [*self.subjects].index(key)
 
     def work(self, workload: str) -> Cell:
         """Return a workload as it heads a group of rows."""
@@ -110,6 +132,13 @@ def runs_of(text: str) -> tuple[str, ...]:
     return tuple(text.split(", ")) if text else ()
 
 
+def narrowed(grid: Grid) -> Grid:
+    """Return a table without the columns that have nothing in them; the one that heads the rows stays."""
+    kept = [n for n in range(len(grid.columns) - 1) if any(row.cells[n].content is not None for row in grid.rows)]
+    columns = (grid.columns[0], *(grid.columns[n + 1] for n in kept))
+    return replace(grid, columns=columns, rows=tuple(replace(row, cells=tuple(row.cells[n] for n in kept)) for row in grid.rows))
+
+
 def named(kind: str, word: str) -> Phrase:
     """Return what an id of a vocabulary is called; one that the catalogue does not know stands for itself."""
     return Phrase(f"comparison.word.{kind}", {"word": word})
@@ -117,6 +146,12 @@ def named(kind: str, word: str) -> Phrase:
 
 def _beginning(title: str) -> str:
     return _REST.split(title, maxsplit=1)[0]
+
+
+def _rest(title: str, start: str) -> str:
+    """Return what stands behind a title's beginning, without the sign between them."""
+    rest = title[len(start) :].removeprefix(":").strip()
+    return rest[1:-1] if rest.startswith("(") and rest.endswith(")") and rest.count("(") == 1 else rest
 
 
 def known(estimate: Estimate | None) -> bool:

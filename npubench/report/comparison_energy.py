@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from npubench.report import page
-from npubench.report.comparison_cast import WHOM, WORK, Cast, named, runs_of
+from npubench.report.comparison_cast import WHOM, WORK, Cast, named, narrowed, runs_of
 from npubench.report.document import (
     Axis,
     Block,
@@ -42,7 +42,7 @@ def energy_section(cast: Cast) -> Section:
     blocks: list[Block] = [
         Paragraph((Phrase("comparison.energy.lead"), Phrase("comparison.energy.policy", {"policy": POLICY}))),
     ]
-    for scenario in dict.fromkeys(row.scenario for row in cast.page.energy):
+    for scenario in cast.powered():
         blocks.append(_figures(cast, scenario))
         blocks += _ratios(cast, scenario)
     blocks += _declared(cast)
@@ -65,7 +65,7 @@ def _figures(cast: Cast, scenario: str) -> Grid:
         else ()
     )
     columns = ("power", "peak", "idle", "joules", "efficiency")
-    return Grid(
+    grid = Grid(
         name=f"energy-{scenario}",
         caption=Phrase("comparison.energy.caption", {"scenario": scenario}),
         columns=(
@@ -78,6 +78,7 @@ def _figures(cast: Cast, scenario: str) -> Grid:
         rows=tuple(rows),
         grouping=WORK,
     )
+    return narrowed(grid)
 
 
 def _lines(cast: Cast, workload: str, cell: page.EnergyCell) -> Iterator[Row]:
@@ -181,7 +182,7 @@ def _ratio_plot(
         form="bars",
         x=Axis(WORK, categories=tuple(cast.title(workload) for workload in workloads)),
         y=Axis(Phrase("comparison.column.ratio"), "times", from_zero=True),
-        series=tuple(Series(Text(cast.subjects[key].label), tuple(points[key])) for key in points)[:MOST],
+        series=tuple(_series(cast, key, found) for key, found in points.items())[:MOST],
         levels=(Level(Phrase("comparison.plot.even"), 1.0), Level(Phrase("comparison.plot.policy", {"policy": POLICY}), POLICY)),
         table=Grid(
             name=f"{name}-data",
@@ -191,6 +192,11 @@ def _ratio_plot(
             grouping=WORK,
         ),
     )
+
+
+def _series(cast: Cast, key: str, points: list[Point]) -> Series:
+    drawn = cast.drawn(key, ())
+    return Series(Text(drawn.label), tuple(points), drawn.nature, look=drawn.look)
 
 
 def _courses(cast: Cast) -> Iterator[Plot]:

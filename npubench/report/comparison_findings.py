@@ -10,8 +10,8 @@ from npubench.report import page
 from npubench.report.comparison_cast import Cast, runs_of
 from npubench.report.document import Block, Cell, Column, Grid, Mark, Notice, Paragraph, Phrase, Row, Section, Sign, Text, Told
 
-#: The sign beside a severity.
-SIGNS: Mapping[str, Sign] = {"invalid": "fail", "warning": "open", "note": "same"}
+#: The sign beside a severity; notes have none.
+SIGNS: Mapping[str, Sign] = {"invalid": "fail", "warning": "open"}
 
 #: A run's outcome with where it stands.
 _Outcome = tuple[page.Table, page.Row, page.Cell]
@@ -60,8 +60,9 @@ def _rules(outcomes: Iterable[_Outcome]) -> Grid:
     )
 
 
-def _severity(finding: Finding) -> Mark:
-    return Mark(SIGNS[finding.severity], Phrase(f"severity.{finding.severity}"))
+def _severity(finding: Finding) -> Mark | Phrase:
+    word = Phrase(f"severity.{finding.severity}")
+    return Mark(SIGNS[finding.severity], word) if finding.severity in SIGNS else word
 
 
 def _doubts(cast: Cast, outcomes: Iterable[_Outcome]) -> Grid:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.roofline import Roofline
 from npubench.report import page
-from npubench.report.comparison_cast import WHOM, WORK, Cast
+from npubench.report.comparison_cast import WHOM, WORK, Cast, narrowed
 from npubench.report.document import (
     Axis,
     Block,
@@ -150,7 +151,7 @@ def rooflines_section(cast: Cast) -> Section:
         none = Notice("note", Phrase("comparison.roofline.none", {"devices": ", ".join(kinds)}))
         return Section("rooflines", heading, (none,) if kinds else ())
     blocks: list[Block] = [Paragraph((Phrase("comparison.roofline.lead"),))]
-    blocks += [_roofs(cast, scenario) for scenario in dict.fromkeys(row.scenario for row in cast.page.energy)]
+    blocks += [_roofs(cast, scenario) for scenario in cast.powered()]
     blocks += _roof_plots(cast)
     return Section("rooflines", heading, tuple(blocks))
 
@@ -173,7 +174,7 @@ def _roofs(cast: Cast, scenario: str) -> Grid:
             )
             rows.append(Row(cast.name(cell.subject, runs), figures, cast.work(row.workload)))
     names = ("reached", "of-peak", "peak", "intensity", "of-bandwidth", "bandwidth")
-    return Grid(
+    grid = Grid(
         name=f"rooflines-{scenario}",
         caption=Phrase("comparison.roofline.caption", {"scenario": scenario}),
         columns=(
@@ -184,6 +185,7 @@ def _roofs(cast: Cast, scenario: str) -> Grid:
         rows=tuple(rows),
         grouping=WORK,
     )
+    return narrowed(grid)
 
 
 def _roof_plots(cast: Cast) -> Iterator[Plot]:
@@ -196,7 +198,7 @@ def _roof_plots(cast: Cast) -> Iterator[Plot]:
                 runs = cast.runs.get((row.scenario, row.workload, cell.subject), ())
                 # Points of one device are told apart by the work: the numbers of the table lead to the runs.
                 label = f"{subject.label} · {row.workload} · {row.scenario}"
-                found = Drawn(label, runs, cast.drawn(cell.subject, runs).nature)
+                found = replace(cast.drawn(cell.subject, runs), label=label)
                 together.setdefault((roof.device or roof.words, subject.precision), []).append((found, roof))
     for n, ((device, precision), runs_there) in enumerate(together.items(), start=1):
         words: dict[str, str | int] = {"device": device, "precision": precision, "count": len(runs_there)}

@@ -29,7 +29,7 @@ from npubench.report.document import (
     Titles,
     Told,
 )
-from npubench.report.run_plots import MOST, latency_plot
+from npubench.report.run_plots import MOST, Nature, latency_plot
 from npubench.report.verdicts import status_mark, times, verdict_mark
 
 #: Metrics in the order of the tables of details; others follow by name.
@@ -85,15 +85,17 @@ def _standings(cast: Cast, table: page.Table) -> Grid:
 
 def _work(cast: Cast, row: page.Row) -> Cell:
     """Return a workload as the heading of its rows: what it is, for which task, and how much work it is."""
-    words: dict[str, str | float | Titles | None] = {
-        "title": Titles(row.title, row.workload),
-        "task": Titles(row.task),
+    about = cast.about[row.workload]
+    unit, size = ("GOP", 1e9) if row.operations >= 1e8 else ("MOP", 1e6)
+    words: dict[str, str | float | Titles] = {
+        "about": about,
         "workload": row.workload,
         "gate": row.gate_metric,
-        "giga": row.operations / 1e9,
+        "work": row.operations / size,
+        "unit": unit,
     }
-    what = "comparison.work.task" if any(row.task.values()) else "comparison.work"
-    return Cell(cast.title(row.workload), (), Phrase(what if row.operations > 0 else f"{what}.uncounted", words))
+    key = "comparison.work" if row.operations > 0 else "comparison.work.uncounted"
+    return Cell(cast.title(row.workload), (), Phrase(f"{key}.about" if any(about.texts.values()) else key, words))
 
 
 def _cells(row: page.Row, cell: page.Cell, compared: bool, unranked: bool) -> Iterator[Cell]:
@@ -106,7 +108,8 @@ def _cells(row: page.Row, cell: page.Cell, compared: bool, unranked: bool) -> It
         yield Cell(_rank(cell), runs)
     yield _accuracy(row, cell, runs)
     word = Phrase("comparison.state", {"status": cell.status, "grade": cell.grade})
-    yield Cell(Mark(status_mark(cell.status).sign, word), runs, why_of(cell))
+    # Where there is no headline, why the run is not valid stands in its place.
+    yield Cell(Mark(status_mark(cell.status).sign, word), runs, why_of(cell) if cell.headline is not None else None)
     yield Cell(_doubts(cell), runs)
 
 
@@ -188,7 +191,8 @@ def _ratio_plot(cast: Cast, table: page.Table) -> list[Plot]:
             points.append(Point(float(n), cell.ratio.value, cell.ratio.low, cell.ratio.high))
             rows.append((n, Row(cast.name(subject.key, runs), (Cell(times(cell.ratio), runs),), cast.work(row.workload))))
         if points:
-            series.append(Series(Text(subject.label), tuple(points)))
+            nature: Nature = "simulated" if subject.simulated else "measured"
+            series.append(Series(Text(subject.label), tuple(points), nature, look=cast.look(subject.key)))
     return [
         Plot(
             name=f"ratios-{table.scenario}",

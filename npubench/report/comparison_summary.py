@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from npubench.analyze.estimate import Estimate, absent
@@ -36,6 +36,9 @@ from npubench.report.verdicts import times
 
 #: How grave the notice of a purpose is; smoke, simulated and invalid runs are said by the document's banners.
 _GRAVITY: Mapping[str, Gravity] = {"official": "note", "nightly": "note", "unknown": "warning", "empty": "stop"}
+
+#: More places than these are no overview: the scenarios' own tables have every ratio.
+OVERVIEW = 12
 
 #: (workload, scenario).
 Place = tuple[str, str]
@@ -87,6 +90,10 @@ class Against:
         return Phrase("comparison.span", {"places": len(values), "least": _two(min(values)), "most": _two(max(values))})
 
 
+#: What is said of a simulated device: it is no hardware and is compared with none.
+SIMULATED = Against({}, {}, "not comparable with the reference: simulated")
+
+
 def summary_section(cast: Cast) -> Section:
     """Return the decision."""
     blocks: list[Block] = []
@@ -100,10 +107,9 @@ def summary_section(cast: Cast) -> Section:
     blocks.append(Points(tuple(_sentences(cast, speed, thrift))))
     blocks.append(_decision(cast, speed, thrift))
     blocks += _plots(cast, speed, thrift)
-    if len({place for each in speed.values() for place in each.ratios}) > 1:
-        blocks.append(_matrix(cast, speed, "speed"))
-    if len({place for each in thrift.values() for place in each.ratios}) > 1:
-        blocks.append(_matrix(cast, thrift, "efficiency"))
+    for name, against in (("speed", speed), ("efficiency", thrift)):
+        if 1 < len({place for each in against.values() for place in each.ratios}) <= OVERVIEW:
+            blocks.append(_matrix(cast, against, name))
     return Section("summary", Phrase("document.summary"), tuple(blocks))
 
 
@@ -122,7 +128,9 @@ def purpose(cast: Cast) -> str:
 
 
 def speed_of(cast: Cast, key: str) -> Against:
-    """Return a subject's ratios of its scenarios' headlines."""
+    """Return a subject's ratios of its scenarios' headlines; a simulated device has none."""
+    if cast.subjects[key].simulated:
+        return SIMULATED
     found = {(row.workload, table.scenario): cell for table, row, cell in cast.cells(key)}
     there = {place: cell.ratio for place, cell in found.items() if cell.ratio is not None}
     known = {place: ratio for place, ratio in there.items() if ratio.value is not None}
@@ -134,6 +142,8 @@ def speed_of(cast: Cast, key: str) -> Against:
 
 def efficiency_of(cast: Cast, key: str) -> Against:
     """Return a subject's ratios of samples a joule, by the one domain and evidence that has most of them."""
+    if cast.subjects[key].simulated:
+        return SIMULATED
     lines = [
         ((row.workload, row.scenario), cell, line)
         for row in cast.page.energy
@@ -219,33 +229,33 @@ def _policy(cast: Cast, thrift: Mapping[str, Against]) -> Phrase:
 
 def _decision(cast: Cast, speed: Mapping[str, Against], thrift: Mapping[str, Against]) -> Grid:
     """Return a row a subject: speed and efficiency against the baseline, and what must be known of its runs."""
-    compared = (
-        (
-            Column(Phrase("comparison.column.speed"), True),
-            Column(Phrase("document.column.verdict")),
-            Column(Phrase("comparison.column.efficiency"), True),
-            Column(Phrase("procurement.column.policy", {"policy": POLICY})),
-        )
-        if cast.baseline
-        else ()
-    )
+    # Where no watt was measured a sentence says so, and a column of reasons would say it again for each.
+    powered = any(cell.lines for row in cast.page.energy for cell in row.cells)
+    columns: list[Column] = []
+    if cast.baseline:
+        columns += [Column(Phrase("comparison.column.speed"), True), Column(Phrase("document.column.verdict"))]
+    if cast.baseline and powered:
+        columns.append(Column(Phrase("comparison.column.efficiency"), True))
+        columns.append(Column(Phrase("procurement.column.policy", {"policy": POLICY})))
     rows = []
     for subject in sorted(cast.page.subjects, key=lambda subject: subject.key != cast.baseline):
         mine = cast.cells(subject.key)
         runs = tuple(dict.fromkeys(run for _, _, cell in mine for run in runs_of(cell.run_id)))
         cells: list[Cell] = []
         if cast.baseline:
-            cells += _compared(speed.get(subject.key), thrift.get(subject.key))
+            cells += _compared(speed.get(subject.key), _verdict, Against.span)
+        if cast.baseline and powered:
+            cells += _compared(thrift.get(subject.key), _aim, _by)
         valid = sum(cell.status == "ok" for _, _, cell in mine)
-        cells.append(Cell(Phrase("comparison.valid", {"valid": valid, "all": len(mine)}), runs))
-        cells.append(Cell(caveat(cast, subject), runs))
+        cells.append(Cell(Phrase("comparison.valid", {"valid": valid, "all": len(mine)})))
+        cells.append(Cell(caveat(cast, subject)))
         rows.append(Row(cast.name(subject.key, runs), tuple(cells)))
     return Grid(
         name="decision",
         caption=Phrase("comparison.decision.caption" if cast.baseline else "comparison.decision.alone"),
         columns=(
             Column(WHOM),
-            *compared,
+            *columns,
             Column(Phrase("comparison.column.valid")),
             Column(Phrase("procurement.column.caveat")),
         ),
@@ -254,16 +264,13 @@ def _decision(cast: Cast, speed: Mapping[str, Against], thrift: Mapping[str, Aga
     )
 
 
-def _compared(speed: Against | None, thrift: Against | None) -> list[Cell]:
-    """Return the cells that set a subject against the baseline; empty ones for the baseline itself."""
-    if speed is None or thrift is None:
-        return [Cell(None)] * 4
-    return [
-        Cell(speed.ratio(), speed.all_runs, speed.span()),
-        Cell(_verdict(speed), speed.all_runs),
-        Cell(thrift.ratio(), thrift.all_runs, _by(thrift)),
-        Cell(_aim(thrift), thrift.all_runs),
-    ]
+def _compared(
+    against: Against | None, verdict: Callable[[Against], Mark], remark: Callable[[Against], Phrase | None]
+) -> tuple[Cell, Cell]:
+    """Return the ratio and the verdict of a subject, whose runs the row names; empty cells for the baseline itself."""
+    if against is None:
+        return Cell(None), Cell(None)
+    return Cell(against.ratio(), remark=remark(against)), Cell(verdict(against))
 
 
 def _verdict(against: Against) -> Mark:

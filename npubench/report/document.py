@@ -160,12 +160,17 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Points that belong together, and what they are: measured, declared by a vendor, or of a simulated device."""
+    """Points that belong together, and what they are: measured, declared by a vendor, or of a simulated device.
+
+    ``look`` is the number of its colour, dash and marker, so that one thing looks the same in every plot; its place among the
+    plot's series where it is None.
+    """
 
     label: Phrase | Text | Titles
     points: tuple[Point, ...]
     nature: Literal["measured", "declared", "simulated"] = "measured"
     joined: bool = True
+    look: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,11 +40,12 @@ MOST = 8
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Somebody who is drawn: the label, the runs behind it, and whether it is no hardware."""
+    """Somebody who is drawn: the label, the runs behind it, whether it is no hardware, and its look in every plot."""
 
     label: str
     runs: tuple[str, ...]
     nature: Nature
+    look: int | None = None
 
 
 def latency_plot(
@@ -64,7 +65,7 @@ def latency_plot(
         at = dict(zip(curve.quantiles, curve.latency_ns, strict=True))
         # A part of queries that is less than one of them says nothing.
         points = [Point(ns, 1.0 - q) for q, ns in at.items() if SMALLEST <= 1.0 - q < 1.0 and (1.0 - q) * queries >= 1.0]
-        series.append(Series(Text(drawn.label), tuple(points), drawn.nature))
+        series.append(Series(Text(drawn.label), tuple(points), drawn.nature, look=drawn.look))
         cells = tuple(
             Cell(
                 Estimate(at[q], "ns")
@@ -109,7 +110,7 @@ def roofline_plot(runs: Sequence[tuple[Drawn, Roofline]], caption: Phrase, alt: 
         assert roof.intensity is not None
         places.append(roof.intensity)
         point = Point(roof.intensity, roof.operations, label=drawn.label)
-        series.append(Series(Text(drawn.label), (point,), drawn.nature, joined=False))
+        series.append(Series(Text(drawn.label), (point,), drawn.nature, joined=False, look=drawn.look))
         if roof.peak is not None:
             roofs[roof.device, roof.peak.precision] = (roof.peak, roof.bandwidth)
         cells = (
@@ -146,7 +147,8 @@ def peak_cell(figure: Figure | None, unit: str) -> Cell:
     """Return a declared figure with its source; an empty cell where none is declared."""
     if figure is None:
         return Cell(None)
-    return Cell(Estimate(figure.size, unit), (), Phrase("procurement.source", {"source": figure.source, "date": figure.date}))
+    key = "plot.source.dated" if figure.date else "plot.source"
+    return Cell(Estimate(figure.size, unit), (), Phrase(key, {"source": figure.source, "date": figure.date}))
 
 
 def power_plot(course: page.PowerCourse, drawn: Drawn, where: Where, name: str) -> Plot:
@@ -178,7 +180,7 @@ def _over_time(
         form="steps",
         x=Axis(Phrase("plot.time.axis"), "s"),
         y=Axis(Phrase(f"over-time.{shown.name}"), shown.unit, from_zero=True),
-        series=(Series(Text(drawn.label), points, drawn.nature),),
+        series=(Series(Text(drawn.label), points, drawn.nature, look=drawn.look),),
         stretches=(
             *(Stretch(Phrase(f"phase.{band.name}"), band.start_s, band.end_s) for band in course.phases),
             *(Stretch(Phrase(f"held.{band.name}"), band.start_s, band.end_s, grave=True) for band in course.throttled),

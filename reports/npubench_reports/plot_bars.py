@@ -9,7 +9,7 @@ from dataclasses import replace
 from npubench.analyze.estimate import Estimate
 from npubench.report.document import Plot, Point
 from npubench_reports import numbers, plot_axes
-from npubench_reports.charts import FONT, TICK, Tick, apart, shorten, text_width
+from npubench_reports.charts import FONT, TICK, Look, Tick, apart, shorten, text_width
 from npubench_reports.messages import Messages
 from npubench_reports.plot_legend import bar, legend, look_of
 from npubench_reports.spoken import NOTHING, phrase
@@ -57,10 +57,13 @@ def bars(plot: Plot, messages: Messages, width: float) -> tuple[str, float]:
         marks.append(text((4.0, at + FONT + 1), shorten(name, width - 8), size=FONT, halo=True))
         at += _NAME
         for n, series in enumerate(plot.series):
+            look, hollow = look_of(series, n), series.nature != "measured"
             for point in (p for p in series.points if p.x == place):
-                marks += _bar(point, n, series.nature != "measured", plot.y.logarithmic, (x, at, words[id(point)], left))
+                marks += _bar(
+                    point, look_of(series, n), series.nature != "measured", plot.y.logarithmic, (x, at, words[id(point)], left)
+                )
                 if several:
-                    marks.append(marker(look_of(n), (left - 7, at + _BAR / 2), hollow=series.nature != "measured"))
+                    marks.append(marker(look, (left - 7, at + _BAR / 2), hollow=hollow))
                 at += _BAR + 4
         at += _SPACE
     zero = x(0.0) if not plot.y.logarithmic else left
@@ -90,7 +93,7 @@ def _value(point: Point, scale: numbers.Scale, messages: Messages) -> str:
     return " ".join(part for part in (shown.text, point.label) if part)
 
 
-def _bar(point: Point, n: int, hollow: bool, dotted: bool, place: tuple[object, float, str, float]) -> Iterable[str]:
+def _bar(point: Point, look: Look, hollow: bool, dotted: bool, place: tuple[object, float, str, float]) -> Iterable[str]:
     """Yield one bar with its whisker and its value, which stands beyond both."""
     x, at, words, left = place
     assert callable(x)
@@ -100,10 +103,10 @@ def _bar(point: Point, n: int, hollow: bool, dotted: bool, place: tuple[object, 
         zero = left if dotted else x(0.0)
         reach = max(zero, end)
         if dotted:
-            yield marker(look_of(n), (end, at + _BAR / 2), hollow=hollow)
+            yield marker(look, (end, at + _BAR / 2), hollow=hollow)
             reach += 5
         else:
-            yield bar(min(zero, end), at, abs(end - zero), _BAR, look_of(n), hollow=hollow)
+            yield bar(min(zero, end), at, abs(end - zero), _BAR, look, hollow=hollow)
         ends = [each for value in (point.low, point.high) if (each := x(value)) is not None]
         if ends:
             low, high, middle = min([*ends, end]), max([*ends, end]), at + _BAR / 2

@@ -15,8 +15,9 @@ from npubench_reports.svg_marks import INK, SOFT, element, line, marker, text
 _SAMPLE, _SMALL, _BARS, _PITCH, _GAP = 34.0, 12.0, 28.0, 18.0, 16.0
 
 
-def look_of(n: int) -> Look:
-    """Return the look of the series ``n``; beyond the sixth, colours come again with other markers."""
+def look_of(series: Series, n: int) -> Look:
+    """Return the look of the series at place ``n``; beyond the sixth look, colours come again with other markers."""
+    n = n if series.look is None else series.look
     return Look(n % LOOKS, (n + n // LOOKS) % LOOKS)
 
 
@@ -48,7 +49,7 @@ def legend(plot: Plot, notes: Sequence[str], messages: Messages, width: float) -
         if x > 4.0 and x + wide - _GAP > width - 4:
             x, y = 4.0, y + _PITCH
         if series is not None:
-            parts += _sample(plot, series, look_of(n), x, y - 4)
+            parts += _sample(plot, series, look_of(series, n), x, y - 4)
         parts.append(text((x + sample, y), shown, size=FONT, colour=INK if series is not None else SOFT))
         x += wide
     return "".join(parts), (y + 7 if entries else 0.0)

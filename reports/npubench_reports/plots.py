@@ -111,7 +111,7 @@ def _field(plot: Plot, messages: Messages, width: float) -> tuple[str, float]:
     taken: list[Box] = []
     parts += _levels(plot, field, messages, taken)
     for n, series in enumerate(plot.series):
-        parts += _series(plot, series, look_of(n), field, messages)
+        parts += _series(plot, series, look_of(series, n), field, messages)
     parts += _labels(plot.series, field, taken)
     foot = field.bottom + TICK + 8 + FONT + 4
     parts.append(text((field.right, foot), shorten(x.title, width - 20), size=FONT, colour=SOFT, anchor="end"))

@@ -100,6 +100,7 @@ class Charts:
             points = [Point(math.nan, None)]
         rows = [self._point(label, p, places, (plot, x, y)) for p in points]
         first, last = rows[0], rows[-1]
+        n = n if series.look is None else series.look
         hollow, colour = series.nature != "measured", COLOURS[n % len(COLOURS)]
         joined = series.joined and plot.form != "bars"
         dash = "round_dot" if hollow else DASHES[n % len(DASHES)]
