@@ -79,7 +79,7 @@ def test_the_wheel_holds_code_manifests_graphs_templates_and_catalogues(wheel: P
         "npubench_models/workloads/ocr_line.toml",
         "npubench_models/graphs/sst_net.npz",
         "npubench_reports/catalogues/ko.po",
-        "npubench_reports/templates/comparison.html.j2",
+        "npubench_reports/templates/document.html.j2",
     ):
         assert wanted in names
 

@@ -64,7 +64,6 @@ def build_page(
         distributions=_distributions(subjects, groups, measured),
         differences=find_differences(records),
         exclusions=tuple(sorted({exclusion for record in everything for exclusion in record.exclusions})),
-        unpaired=_unpaired(subjects, groups),
         energy=energy_rows(subjects, measured, against, hardware if hardware is not None else shipped_hardware()),
         courses=power_courses(groups),
         sweeps=power_sweeps(subjects, measured),
@@ -250,14 +249,3 @@ def _distributions(
         if some is not None:
             found.append(Distribution(scenario, workload, some.bundle.title, tuple(curves), some.spec.load.latency_bound_ns))
     return tuple(found)
-
-
-def _unpaired(subjects: Sequence[Subject], groups: Mapping[str, Group]) -> tuple[str, ...]:
-    """Name the cells that some subject has and another lacks."""
-    places = dict.fromkeys(cell for group in groups.values() for cell in group)
-    return tuple(
-        f"{workload} · {scenario}: {subject.label}"
-        for workload, scenario in places
-        for subject in subjects
-        if (workload, scenario) not in groups[subject.key]
-    )

@@ -94,8 +94,10 @@ def _work(cast: Cast, row: page.Row) -> Cell:
         "work": row.operations / size,
         "unit": unit,
     }
-    key = "comparison.work" if row.operations > 0 else "comparison.work.uncounted"
-    return Cell(cast.title(row.workload), (), Phrase(f"{key}.about" if any(about.texts.values()) else key, words))
+    counted, uncounted = "comparison.work", "comparison.work.uncounted"
+    if any(about.texts.values()):
+        counted, uncounted = "comparison.work.about", "comparison.work.uncounted.about"
+    return Cell(cast.title(row.workload), (), Phrase(counted if row.operations > 0 else uncounted, words))
 
 
 def _cells(row: page.Row, cell: page.Cell, compared: bool, unranked: bool) -> Iterator[Cell]:

@@ -301,7 +301,6 @@ class ComparisonPage:
     distributions: tuple[Distribution, ...]
     differences: tuple[Difference, ...]
     exclusions: tuple[str, ...]
-    unpaired: tuple[str, ...]
     energy: tuple[EnergyRow, ...] = ()
     courses: tuple[PowerCourse, ...] = ()
     sweeps: tuple[PowerSweep, ...] = ()

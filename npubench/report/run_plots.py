@@ -75,7 +75,7 @@ def latency_plot(
             )
             for q in SHOWN
         )
-        rows.append(Row(Cell(Text(drawn.label), drawn.runs), cells))
+        rows.append(Row(_heading(drawn), cells))
     return Plot(
         name=name,
         caption=Phrase("plot.latency.caption", where),
@@ -119,7 +119,7 @@ def roofline_plot(runs: Sequence[tuple[Drawn, Roofline]], caption: Phrase, alt: 
             peak_cell(roof.peak, "op/s"),
             Cell(None if roof.compute is None else Estimate(roof.compute, "share"), drawn.runs),
         )
-        rows.append(Row(Cell(Text(drawn.label), drawn.runs), cells))
+        rows.append(Row(_heading(drawn), cells))
     for (device, precision), (peak, bandwidth) in roofs.items():
         knee = None if bandwidth is None else peak.size / bandwidth.size
         ends = [min([*places, knee or places[0]]) / 4, *([knee] if knee else []), max([*places, knee or places[0]]) * 4]
@@ -141,6 +141,11 @@ def roofline_plot(runs: Sequence[tuple[Drawn, Roofline]], caption: Phrase, alt: 
             rows=tuple(rows),
         ),
     )
+
+
+def _heading(drawn: Drawn) -> Cell:
+    remark = Phrase("document.simulated") if drawn.nature == "simulated" else None
+    return Cell(Text(drawn.label), drawn.runs, remark)
 
 
 def peak_cell(figure: Figure | None, unit: str) -> Cell:

@@ -64,7 +64,7 @@ def render(document: Document, *, language: str = "ko") -> bytes:
         book.set_properties(
             {
                 "title": title,
-                "author": f"npubench {document.harness.removeprefix('npubench ')}",
+                "author": clean(f"npubench {document.harness.removeprefix('npubench ')}"),
                 "keywords": document.kind,
                 "comments": " · ".join(banners)[:2000],
                 "created": _moment(document.made_at),

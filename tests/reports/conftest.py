@@ -11,6 +11,8 @@ import pytest
 from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.finding import Finding
 from npubench.report import document as document_model
+from npubench.report import frame
+from npubench.report.comparison_document import comparison_facts, comparison_sections
 from npubench.report.page import (
     Cell,
     ComparisonPage,
@@ -26,48 +28,25 @@ from npubench.report.page import (
 
 MakePage = Callable[..., ComparisonPage]
 
-#: name, Korean and English title, task, operations, gate metric, required, higher is better, fp32 latency in ns
+#: name → Korean and English title, Korean and English task
+WORDS = {
+    "doc-orientation": ("문서 방향 판별", "Document orientation", "납세 서비스", "Tax documents"),
+    "file-type": ("파일 형식 판별", "File type", "행정 문서", "Administration"),
+    "ocr-line": ("문자 인식(한 줄)", "Text line recognition", "납세 서비스", "Tax documents"),
+    "face-detection": ("얼굴 검출", "Face detection", "AI CCTV", "AI CCTV"),
+    "image-classification": ("영상 분류", "Image classification", "AI CCTV", "AI CCTV"),
+    "sst-forecast": ("해수면 온도 예측", "Sea surface temperature forecast", "기상·기후 예측", "Weather and climate"),
+    "resnet50": ("ResNet-50 v1.5", "ResNet-50 v1.5", "MLPerf 공통", "MLPerf"),
+}
+#: name, operations, gate metric, required, higher is better, fp32 latency in ns
 WORKLOADS = (
-    (
-        "doc-orientation",
-        "문서 방향 판별",
-        "Document orientation",
-        "납세 서비스",
-        "Tax documents",
-        308_000_000,
-        "top1",
-        0.99,
-        True,
-        5.1e6,
-    ),
-    ("file-type", "파일 형식 판별", "File type", "행정 문서", "Administration", 740_000_000, "top1", 0.985, True, 7.3e6),
-    (
-        "ocr-line",
-        "문자 인식(한 줄)",
-        "Text line recognition",
-        "납세 서비스",
-        "Tax documents",
-        2_180_000_000,
-        "character-error",
-        0.031,
-        False,
-        38.0e6,
-    ),
-    ("face-detection", "얼굴 검출", "Face detection", "AI CCTV", "AI CCTV", 26_000_000, "exact-match", 0.97, True, 0.42e6),
-    ("image-classification", "영상 분류", "Image classification", "AI CCTV", "AI CCTV", 770_000_000, "top1", 0.743, True, 9.8e6),
-    (
-        "sst-forecast",
-        "해수면 온도 예측",
-        "Sea surface temperature forecast",
-        "기상·기후 예측",
-        "Weather and climate",
-        1_350_000_000,
-        "rmse",
-        0.412,
-        False,
-        16.4e6,
-    ),
-    ("resnet50", "ResNet-50 v1.5", "ResNet-50 v1.5", "MLPerf 공통", "MLPerf", 8_180_000_000, "fidelity", 0.99, True, 61.0e6),
+    ("doc-orientation", 308_000_000, "top1", 0.99, True, 5.1e6),
+    ("file-type", 740_000_000, "top1", 0.985, True, 7.3e6),
+    ("ocr-line", 2_180_000_000, "character-error", 0.031, False, 38.0e6),
+    ("face-detection", 26_000_000, "exact-match", 0.97, True, 0.42e6),
+    ("image-classification", 770_000_000, "top1", 0.743, True, 9.8e6),
+    ("sst-forecast", 1_350_000_000, "rmse", 0.412, False, 16.4e6),
+    ("resnet50", 8_180_000_000, "fidelity", 0.99, True, 61.0e6),
 )
 SUBJECTS = (
     ("cpu-1", "fp32", 1.0, {"threads": "1"}, False),
@@ -119,7 +98,8 @@ def build(
     for scenario in scenarios:
         headline, unit, higher = SCENARIOS[scenario]
         rows = []
-        for index, (name, ko, en, task_ko, task_en, work, gate, required, up, base) in enumerate(WORKLOADS[:workloads]):
+        for index, (name, work, gate, required, up, base) in enumerate(WORKLOADS[:workloads]):
+            ko, en, task_ko, task_en = WORDS[name]
             cells = tuple(_cell(scenario, index, i, people, base, required, up, grade) for i in range(subjects))
             title, task = {"ko": ko, "en": en}, {"ko": task_ko, "en": task_en}
             rows.append(Row(name, title, task, work, gate, "ratio", cells, up))
@@ -161,7 +141,6 @@ def build(
         distributions=tuple(distributions),
         differences=differences if subjects > 1 else (),
         exclusions=("host-transpose", "pre-processing", "post-processing", "model-load", "compile"),
-        unpaired=("cpu-2/probe/offline",) if subjects > 1 else (),
     )
 
 
@@ -317,8 +296,37 @@ def hostile_page() -> ComparisonPage:
         differences=(Difference("package:" + evil("package"), {"s0": evil("difference")}),),
         exclusions=(evil("exclusion"),),
         systems=(SystemCard(evil("system"), {evil("row"): evil("cell")}),),
-        unpaired=(evil("unpaired"),),
     )
+
+
+@pytest.fixture(scope="session")
+def to_document() -> Callable[[ComparisonPage], document_model.Document]:
+    """Make a comparison the document that a report of it is, with a line for every run on it."""
+    return of_page
+
+
+def of_page(page: ComparisonPage) -> document_model.Document:
+    subjects = {subject.key: subject for subject in page.subjects}
+    lines = tuple(
+        run_line(run, subjects[cell.subject].target, cell.status, subjects[cell.subject].simulated)
+        for table in page.tables
+        for row in table.rows
+        for cell in row.cells
+        for run in cell.run_id.split(", ")
+    )
+    made = frame.make_document("comparison", page.title, [], comparison_sections(page), comparison_facts(page))
+    return replace(made, made_at=page.made_at, harness=page.harness, runs=lines)
+
+
+def run_line(run_id: str, target: str, status: str, simulated: bool) -> document_model.RunLine:
+    work = ("doc-orientation", "offline", "int8", "smoke")
+    return document_model.RunLine(run_id, "sys", target, *work, status, "2026-11-22T01:02:03Z", simulated, "sha256:" + "ab" * 32)
+
+
+@pytest.fixture(scope="session")
+def comparison() -> document_model.Document:
+    """The document of a comparison of four subjects, one of them simulated, in two scenarios."""
+    return of_page(build(4, 3, scenarios=("single-stream", "offline")))
 
 
 #: A name as a hostile record has it: markup, a formula, Korean, an emoji and what cannot be seen.
@@ -339,22 +347,7 @@ def make_document() -> Callable[..., document_model.Document]:
 
 def build_document(runs: int = 3, name: str = HOSTILE) -> document_model.Document:
     d = document_model
-    lines = tuple(
-        d.RunLine(
-            f"run-{n:05}",
-            "sys",
-            name,
-            "doc-orientation",
-            "offline",
-            "int8",
-            "smoke",
-            "ok",
-            "2026-11-22T01:02:03Z",
-            n == 2,
-            "sha256:" + "ab" * 32,
-        )
-        for n in range(1, runs + 1)
-    )
+    lines = tuple(run_line(f"run-{n:05}", name, "ok", n == 2) for n in range(1, runs + 1))
     one, two = ("run-00001",), ("run-00002", "run-00003")
     word = d.Phrase("document.column.candidate")
     cells = (

@@ -39,6 +39,12 @@ Browse = Callable[[str], str]
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 
 
+@pytest.fixture(params=["every-block", "comparison"])
+def document(request: pytest.FixtureRequest, document: Document, comparison: Document) -> Document:
+    """The document with every kind of block, and one that a verb writes."""
+    return document if request.param == "every-block" else comparison
+
+
 @pytest.fixture
 def browse(tmp_path: Path) -> Browse:
     """Open a page and return what is in its element ``found`` once its scripts have run."""

@@ -26,8 +26,10 @@ from npubench.analyze.stability_rules import judge_stability
 from npubench.analyze.validity import Facts, judge
 from npubench.contract.runspec import Scenario
 from npubench.plan.grades import GRADES
+from npubench.report.comparison_scenarios import why_of
+from npubench.report.document import Reason, Told
 from npubench_reports import findings
-from npubench_reports.html import render
+from npubench_reports.document_html import render
 from npubench_reports.messages import load
 
 KO, EN = load("ko"), load("en")
@@ -237,19 +239,22 @@ def test_without_evidence_the_records_own_words_stand() -> None:
     ]
 
 
-def test_an_invalid_run_says_why_by_its_finding() -> None:
+def test_an_invalid_run_says_why_by_its_finding(make_page: Any) -> None:
     finding = find("latency-bound")
-    reason = f"{finding.rule}: {finding.observed}; required: {finding.required}"
-    said = findings.why(reason, [*FOUND[:1], finding], KO)
+    said = findings.whole(finding, KO)
     assert str(said).startswith("지연시간 한계 초과: 요청 100건 중 100건이 10 ms 초과 · 요구: 0건 이하")
-    assert findings.why("another: reason", [finding], KO).foreign
+    reason = f"{finding.rule}: {finding.observed}; required: {finding.required}"
+    cell = replace(make_page(1, 1).tables[0].rows[0].cells[0], status="invalid", reason=reason, findings=(*FOUND[:1], finding))
+    assert why_of(cell) == Told(finding, "whole")
+    assert why_of(replace(cell, reason="another: reason")) == Reason("another: reason")
 
 
-def test_the_page_marks_the_records_words_as_english(make_page: Any) -> None:
+def test_the_page_marks_the_records_words_as_english(make_page: Any, to_document: Any) -> None:
     page = make_page(1, 1, scenarios=("offline",))
     row = page.tables[0].rows[0]
     cell = replace(row.cells[0], findings=(find("drift"), Finding("drift", "warning", "seen", "wanted", "x")))
-    html = render(replace(page, tables=(replace(page.tables[0], rows=(replace(row, cells=(cell,)),)),)))
+    changed = replace(page, tables=(replace(page.tables[0], rows=(replace(row, cells=(cell,)),)),))
+    html = render(to_document(changed)).decode("utf-8")
     assert "마지막 1/3까지 +14.4%" in html
     assert '<span lang="en">seen</span>' in html
     assert "first to the last third" not in html

@@ -38,7 +38,7 @@ from npubench.plan.suite import Precision
 from npubench.record.account import EXCLUSIONS
 from npubench.record.schema import BundleReference, Status
 from npubench.report import alike, comparison, course, differences, efficiency, ratio
-from npubench.report.page import Policy, SweepMark, Verdict
+from npubench.report.page import SweepMark, Verdict
 from npubench_reports import numbers, reasons
 from npubench_reports.messages import languages, load
 
@@ -116,7 +116,6 @@ VOCABULARY: dict[str, set[str]] = {
     "domain": {*IMPLAUSIBLE_WATTS},
     "evidence": {*EVIDENCE},
     "quantity": {"voltage", "current"},
-    "policy": {policy for policy in get_args(Policy) if policy},
     "sweep-mark": {mark for mark in get_args(SweepMark) if mark},
     "scope": {*get_args(hardware.Scope)},
     "density": {*get_args(hardware.Density)},
@@ -145,7 +144,6 @@ VOCABULARY: dict[str, set[str]] = {
     "counted": {"samples", "queries"},
     "side": {"true", "false"},
     "tensor": {"input", "inputs", "output", "outputs"},
-    "section": {"summary", "energy", "figures", "findings", "differences", "systems", "reading", "runs"},
     "term": {
         "throughput",
         "query-rate",
@@ -158,8 +156,6 @@ VOCABULARY: dict[str, set[str]] = {
         "accuracy",
         "operations",
     },
-    "purpose.grade": {*GRADES},
-    "purpose.heading": {*GRADES, "simulated", "none-valid", "unknown", "empty"},
     "reason": {"invalid", *(key for key, _ in (*reasons.TABLE, *reasons.PLUGIN))},
 }
 #: Texts of a rule that not every rule has: what was observed and required, where that has numbers in it.
@@ -179,6 +175,14 @@ SUFFIXES = {
 SOURCES = Path(npubench_reports.__file__).parent
 
 
+#: Where such content is made, and where it is laid out.
+WRITERS = [
+    *Path(npubench.report.__file__).parent.glob("*.py"),
+    *Path(npubench.verbs.__file__).parent.glob("*.py"),
+    *SOURCES.rglob("*.py"),
+]
+
+
 def derived_keys() -> set[str]:
     keys = set()
     for kind, identifiers in VOCABULARY.items():
@@ -194,18 +198,12 @@ def literal_keys() -> set[str]:
     keys |= set(re.findall(r'"(table\.[a-z-]+)"', text))
     for columns in re.findall(r"""for column in \[([^\]]*)\]""", text):
         keys |= {"table." + name for name in re.findall(r'"([a-z-]+)"', columns)}
-    keys |= {f"figure.{kind}.{part}" for kind in ("bars", "curves") for part in ("title", "caption")}
-    return keys
+    written = "\n".join(path.read_text(encoding="utf-8") for path in WRITERS)
+    return keys | set(re.findall(r"""\bPhrase\(\s*"([a-z][a-z.\-]*[a-z])"\s*[,)]""", written))
 
 
 #: The first parts of the keys that the content of documents is written with (``npubench.report.document``).
-OF_DOCUMENTS = "document|procurement|feedback|nightly|advice|trend|plot|render|serve"
-#: Where such content is made, and where it is laid out.
-WRITERS = [
-    *Path(npubench.report.__file__).parent.glob("*.py"),
-    *Path(npubench.verbs.__file__).parent.glob("*.py"),
-    *SOURCES.rglob("*.py"),
-]
+OF_DOCUMENTS = "document|comparison|procurement|feedback|nightly|advice|trend|plot|render|serve"
 
 
 def written_keys() -> tuple[set[str], set[str]]:
