@@ -17,7 +17,7 @@ FONT = 12
 TICK = 11
 #: As many looks as a page can tell apart; each is a colour, a dash and a marker, so that none hangs on colour alone.
 LOOKS = 6
-#: Shapes of markers around 0,0; dashes of lines; and their colours, which are the style sheet's ``.k0`` to ``.k5``.
+#: Shapes of markers around 0,0; dashes of lines; and their colours.
 SHAPES = (
     "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
     "M-3.6 -3.6h7.2v7.2h-7.2z",
@@ -34,7 +34,7 @@ FAR = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How one subject is told apart in every plot: indices into the style sheet's colours and the templates' shapes."""
+    """How one subject is told apart in every plot: indices into colours and shapes."""
 
     colour: int
     marker: int

@@ -6,13 +6,13 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
-from importlib.resources import files
 
 import pytest
 
 from npubench.report.document import Axis, Document, Grid, Level, Phrase, Plot, Point, Series, Text
 from npubench_reports import charts, plots
 from npubench_reports.messages import load
+from npubench_reports.plot_legend import look_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 EMPTY = Grid("data", Phrase("document.plot"), (), ())
@@ -160,7 +160,9 @@ def test_many_points_make_an_area_and_few_marks() -> None:
     assert [p for p in root.iter(SVG + "path") if p.get("fill-opacity") == "0.18"]
 
 
-def test_colours_are_those_of_the_style_sheet() -> None:
-    style = (files("npubench_reports") / "templates" / "comparison.css").read_text(encoding="utf-8")
-    assert tuple(re.findall(r"\.k\d \{ color: (#[0-9a-f]{6}); \}", style)) == charts.COLOURS
+def test_more_series_than_colours_still_look_different() -> None:
+    series, every = Series(Text("a"), ()), charts.LOOKS**2
+    by_place = [look_of(series, n) for n in range(every)]
+    assert len(set(by_place)) == every
+    assert [look_of(replace(series, look=n), 0) for n in range(every)] == by_place
     assert len(charts.SHAPES) == len(charts.DASHES) == len(charts.COLOURS) == charts.LOOKS
