@@ -36,6 +36,9 @@ def compare_sides(a: str, b: str, store: Path, out: Path | None, formats: str, l
     pairs = pair(first, second)
     entries = latest([*first.entries, *(e for e in second.entries if e not in first.entries)])
     page = build_page(f"{a} : {b}", entries)
+    paths: list[str] = []
+    if wanted:
+        write_document(build_comparison(page, entries), wanted, language, out, store, _file_name(a, b), paths.append)
     if as_json:
         data(json.dumps(to_plain(pairs), indent=1, ensure_ascii=False))
     else:
@@ -43,9 +46,8 @@ def compare_sides(a: str, b: str, store: Path, out: Path | None, formats: str, l
         print_pair_energy(pairs)
         print_sweeps(page)
         print_rooflines(page)
-    if wanted:
-        say = err.print if as_json else data
-        write_document(build_comparison(page, entries), wanted, language, out, store, _file_name(a, b), say)
+    if paths:
+        (err.print if as_json else data)("\n".join(paths))
     return 0
 
 

@@ -12,7 +12,7 @@ from npubench.report.comparison import build_page, names_of
 from npubench.report.comparison_document import build_comparison
 from npubench.report.page import ComparisonPage
 from npubench.report.select import latest
-from npubench.verbs.console import err
+from npubench.verbs.console import data, err
 from npubench.verbs.documents import asked_formats, write_document
 from npubench.verbs.rooflines import print_rooflines
 from npubench.verbs.sweeps import print_sweeps
@@ -28,11 +28,14 @@ def write_report(store: Path, out: Path | None, formats: str, baseline: str, sui
     """
     wanted = asked_formats(formats, out)
     page, entries = compare_all(stored_entries(store, suite), baseline, suite, "--baseline ")
+    # Written before anything is printed, so that an error stands alone; said after it, so that scripts find the paths.
+    paths: list[str] = []
+    write_document(build_comparison(page, entries), wanted, language, out, store, say=paths.append)
     print_page(page)
     print_energy(page)
     print_sweeps(page)
     print_rooflines(page)
-    write_document(build_comparison(page, entries), wanted, language, out, store)
+    data("\n".join(paths))
     return 0
 
 

@@ -147,7 +147,7 @@ def test_records_are_reported_where_no_plugin_and_no_bundle_is(scenes: Scenes, t
 def test_a_comparison_is_pairs_with_all_that_differs(scenes: Scenes, world: World) -> None:
     out = world.folder / "pair.html"
     asked = ["compare", "threads", "twin", "--store", scenes.store]
-    as_json, as_text = world.all([[*asked, "--json"], [*asked, "--html", out, "--language", "en"]])
+    as_json, as_text = world.all([[*asked, "--json"], [*asked, "--out", out, "--language", "en"]])
     assert (as_json.code, as_text.code) == (0, 0), as_json.err + as_text.err
     pairs = json.loads(as_json.out)
     assert (pairs["a"], pairs["b"]) == ("threads", "twin")

@@ -220,8 +220,8 @@ def test_a_report_is_made_once_until_a_record_changes(root: Path, tmp_path: Path
     copy = tmp_path / "store"
     shutil.copytree(root / "node-1" / RUN, copy / "node-1" / RUN)
     made = []
-    build = serve_reports.build_page
-    monkeypatch.setattr(serve_reports, "build_page", lambda *a: made.append(1) or build(*a))
+    build = serve_reports.build_comparison
+    monkeypatch.setattr(serve_reports, "build_comparison", lambda *a: made.append(1) or build(*a))
     site = Site(copy)
     assert site.answer("/compare?lang=en").body == site.answer("/compare?lang=en").body
     assert len(made) == 1
