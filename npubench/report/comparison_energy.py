@@ -28,6 +28,8 @@ from npubench.report.efficiency import POLICY
 from npubench.report.run_plots import MOST, power_plot, response_plot
 from npubench.report.verdicts import policy_mark, times
 
+#: So many runs are drawn over time: each takes about 25 kB of a page, and a run's own page has its pictures as well.
+COURSES = 40
 #: The columns of figures, in order: what a line calls them.
 FIGURES = ("watts", "peak_watts", "idle_watts", "joules_per_sample", "samples_per_joule")
 
@@ -199,9 +201,12 @@ def _series(cast: Cast, key: str, points: list[Point]) -> Series:
     return Series(Text(drawn.label), tuple(points), drawn.nature, look=drawn.look)
 
 
-def _courses(cast: Cast) -> Iterator[Plot]:
-    """Yield every run over time: its power, and beside it its latency."""
-    for n, course in enumerate(cast.page.courses, start=1):
+def _courses(cast: Cast) -> Iterator[Plot | Notice]:
+    """Yield runs over time, power and beside it latency, as many as a page holds; and how many are not drawn."""
+    if len(cast.page.courses) > COURSES:
+        words = {"drawn": COURSES, "all": len(cast.page.courses)}
+        yield Notice("note", Phrase("comparison.energy.courses", words))
+    for n, course in enumerate(cast.page.courses[:COURSES], start=1):
         drawn, where = cast.drawn(course.subject, (course.run_id,)), cast.where(course.workload, course.scenario)
         yield power_plot(course, drawn, where, f"course-{n}-power")
         response = response_plot(course, drawn, where, f"course-{n}-latency")

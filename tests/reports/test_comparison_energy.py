@@ -13,6 +13,7 @@ from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.roofline import Roofline, roofline
 from npubench.plan.hardware import Figure, declared_tdp, shipped_hardware
 from npubench.report.comparison_document import comparison_sections
+from npubench.report.comparison_energy import COURSES
 from npubench.report.document import Document, Grid, Notice, Plot, Section
 from npubench.report.page import (
     Band,
@@ -158,6 +159,13 @@ def test_a_run_over_time_has_its_phases_holes_and_where_it_was_held_back(page: C
     assert plots.svg(power, EN, standalone=False).count('fill-opacity="0.16"') == 1
     assert str(phrase(response.y.label, EN)) == "Time in executor"
     assert len(power.table.rows) == 3
+
+
+def test_more_runs_than_a_page_holds_are_counted_and_not_drawn(page: ComparisonPage) -> None:
+    many = replace(page, courses=page.courses * (COURSES + 5))
+    assert sum(plot.form == "steps" for plot in drawn(many, "energy")) == 2 * COURSES
+    (notice,) = [block for block in section(many, "energy").blocks if isinstance(block, Notice)]
+    assert str(phrase(notice.sentence, EN)).startswith("40 of 45 runs are drawn over time")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
