@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from npubench.analyze.estimate import Estimate
+from npubench.analyze.finding import Finding
 
 #: Which report it is; ``page.kind.<kind>`` is its name in the catalogues.
 Kind = Literal["procurement", "feedback", "nightly"]
@@ -55,6 +56,14 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a finding observed or asks for: catalogues know it by the finding's rule and evidence, else its own words stand."""
+
+    finding: Finding
+    what: Literal["observed", "required"]
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """A verdict: a sign and the word beside it."""
 
@@ -79,7 +88,7 @@ class Setting:
 
 #: What a cell shows. ``None`` is a cell with nothing to say; a value that is missing is an Estimate with its reason.
 #: Units of estimates are the record's own, and beside them: KRW, share (0…1, shown as %), times (a ratio, shown as 1.23×).
-Content = Phrase | Text | Titles | Reason | Mark | RunReference | Estimate | Setting | int | None
+Content = Phrase | Text | Titles | Reason | Told | Mark | RunReference | Estimate | Setting | int | None
 
 
 @dataclass(frozen=True, slots=True)

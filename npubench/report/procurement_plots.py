@@ -26,7 +26,7 @@ from npubench.report.document import (
     Titles,
 )
 from npubench.report.page import PowerCourse
-from npubench.report.procurement_offers import Lineup, Spot, Standing, metric
+from npubench.report.procurement_offers import MOST, Lineup, Spot, Standing, metric
 
 Nature = Literal["measured", "simulated"]
 
@@ -34,8 +34,6 @@ Nature = Literal["measured", "simulated"]
 SHOWN = (0.5, 0.9, 0.99, 0.999, 1.0)
 #: The least part of queries that a curve goes down to.
 SMALLEST = 1e-3
-#: More lines than these in one picture are not told apart; the first are drawn, all stand in the tables.
-MOST = 8
 
 
 def place_plots(lineup: Lineup, spot: Spot, name: str) -> tuple[Block, ...]:

@@ -21,8 +21,9 @@ from npubench.verbs.watts import print_pair_energy
 def compare_sides(a: str, b: str, store: Path, html: Path | None, language: str, as_json: bool) -> int:
     """Print the paired ratios and everything that differs; returns 0 whatever the verdicts are."""
     here = Store(store)
-    say_unreadable(here.read()[1] if here.root.exists() else [])
-    first, second = select(a, here), select(b, here)
+    entries, unreadable = here.read()
+    say_unreadable(unreadable)
+    first, second = select(a, here, entries), select(b, here, entries)
     pairs = pair(first, second)
     page = build_page(f"{a} : {b}", latest([*first.entries, *(e for e in second.entries if e not in first.entries)]))
     if html is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from npubench.contract.options import nearest
@@ -16,9 +16,9 @@ from npubench.report.comparison import build_page, names_of
 from npubench.report.document import Phrase, Text
 from npubench.report.run_index import RunIndex
 from npubench.report.select import latest
-from npubench.report.served_page import Field, Form, Link, ServedPage
+from npubench.report.served_page import Around, Field, Form, Link, ServedPage
 from npubench.verbs.documents import PREFIX, known_formats
-from npubench.verbs.serve_pages import HTML, Render, Reply
+from npubench.verbs.serve_pages import HTML, Render, Reply, run_address
 
 #: Report → the function that builds it.
 BUILDERS: Mapping[str, str] = {
@@ -65,7 +65,7 @@ class Reports:
             known = [name for subject in page.subjects for name in names_of(subject)]
             if baseline and baseline not in known:
                 raise InputError(f"baseline '{baseline}': no such subject{nearest(baseline, known[1::2])}")
-            text: str = renderer("html")(page, language=language)
+            text: str = renderer("html")(page, language=language, around=_around((), language))
             return text.encode("utf-8")
 
         return Reply(200, HTML, self._once(("compare", query.get("suite"), query.get("baseline"), language), make))
@@ -85,7 +85,8 @@ class Reports:
             build = builder(kind)
             entries = self._entries()
             document = _build(build, entries, self._index.store.root.resolve().name, asked)
-            rendered: bytes = renderer(PREFIX + wanted)(document, language=language)
+            around = {"around": _around(entries, language)} if wanted == "html" else {}
+            rendered: bytes = renderer(PREFIX + wanted)(document, language=language, **around)
             return rendered
 
         body = self._once((kind, wanted, language, *sorted(asked.items())), make)
@@ -109,6 +110,14 @@ class Reports:
                     del self._made[next(iter(self._made))]
                 self._made[whole] = made
             return self._made[whole]
+
+
+def _around(entries: Iterable[Entry], language: str) -> Around:
+    """Return the ways that lead on from a report in ``language``: to the store's list, to other reports, and to every run."""
+    end = f"?lang={language}"
+    trail = (Link(Phrase("serve.link.store"), f"/{end}"), Link(Phrase("serve.link.reports"), f"/reports{end}"))
+    runs = {(e.record.system.system_id, e.record.run_id): run_address(e.folder.parent.name, e.folder.name) + end for e in entries}
+    return Around(trail, runs)
 
 
 def renderer(name: str) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from npubench.report.page import ComparisonPage
+from npubench.report.served_page import Around
 from npubench_reports import charts, comparison, energy, figures, numbers, rooflines, sweeps, titles
 from npubench_reports.messages import load
 from npubench_reports.reasons import say
@@ -32,8 +33,8 @@ FOLD = 140
 UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
-def render(page: ComparisonPage, *, language: str = "ko") -> str:
-    """Return ``page`` as one self-contained HTML document in ``language``.
+def render(page: ComparisonPage, *, language: str = "ko", around: Around | None = None) -> str:
+    """Return ``page`` as one self-contained HTML document in ``language``; ``around`` leads on where a server shows it.
 
     Raises:
         InputError: There is no catalogue for the language.
@@ -65,6 +66,7 @@ def render(page: ComparisonPage, *, language: str = "ko") -> str:
         few=len(page.subjects) <= FEW,
         fold=FOLD,
         panel_width=charts.WIDTH,
+        around=around,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from npubench.analyze.estimate import Estimate
 from npubench.report.document import (
@@ -21,9 +22,10 @@ from npubench.report.document import (
     Setting,
     Text,
     Titles,
+    Told,
     Value,
 )
-from npubench_reports import numbers
+from npubench_reports import findings, numbers
 from npubench_reports.messages import Messages
 from npubench_reports.reasons import say
 from npubench_reports.said import Said, compose, own, verbatim
@@ -46,6 +48,8 @@ SIGNS: Mapping[str, str] = {
 #: What stands where there is no value.
 NOTHING = "—"
 NO_WORDS = Said(())
+#: How many sentences are kept: those of a page of thousands of cells, which are mostly the same few.
+_KEPT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +111,31 @@ class SpokenGrid:
     remarks: tuple[Said, ...]
 
 
-def phrase(content: Phrase | Reason | Text | Titles, messages: Messages) -> Said:
+def phrase(content: Phrase | Reason | Text | Titles | Told, messages: Messages) -> Said:
     """Return words in the reader's language; a phrase the catalogue lacks stands as its id, so that it is seen."""
     if isinstance(content, Text):
         return verbatim(content.text)
     if isinstance(content, Titles):
         return own(messages.of(content.texts, content.fallback))
     if isinstance(content, Reason):
-        return say(content.text, messages)
+        return _sentence(content.text, messages)
+    if isinstance(content, Told):
+        return (findings.observed if content.what == "observed" else findings.required)(content.finding, messages)
     if not messages.has(content.key):
         return own(content.key)
-    values = {name: _plain(value, messages) for name, value in content.values.items()}
-    return compose(messages, content.key, values, lambda text: say(text, messages))
+    values = ((name, _plain(value, messages)) for name, value in content.values.items())
+    return _filled(messages, content.key, tuple((name, type(value), value) for name, value in values))
+
+
+@lru_cache(maxsize=_KEPT)
+def _filled(messages: Messages, key: str, values: tuple[tuple[str, type, float | int | str | bool | None], ...]) -> Said:
+    """Fill a phrase in, once for all cells that say the same; by type as well, because 1, 1.0 and true are equal."""
+    return compose(messages, key, {name: value for name, _, value in values}, lambda text: _sentence(text, messages))
+
+
+@lru_cache(maxsize=_KEPT)
+def _sentence(text: str, messages: Messages) -> Said:
+    return say(text, messages)
 
 
 def _plain(value: Value, messages: Messages) -> float | int | str | bool | None:
@@ -132,14 +149,28 @@ def grid(content: Grid, messages: Messages) -> SpokenGrid:
         for n, cell in enumerate(row.cells):
             if isinstance(cell.content, Estimate):
                 columns[n].append(cell.content)
+    ends = [_ends(column) for column in columns]
     return SpokenGrid(
         name=content.name,
         caption=str(phrase(content.caption, messages)),
         headings=tuple(str(phrase(column.heading, messages)) for column in content.columns),
         numeric=tuple(column.numeric for column in content.columns),
-        rows=tuple(_row(row, columns, messages) for row in content.rows),
+        rows=tuple(_row(row, ends, messages) for row in content.rows),
         remarks=tuple(phrase(remark, messages) for remark in content.remarks),
     )
+
+
+def _ends(estimates: Iterable[Estimate]) -> list[Estimate]:
+    """Return the smallest and the largest of each unit: they alone set the scale, and a table has thousands of rows."""
+    units: dict[str, list[Estimate]] = {}
+    for estimate in estimates:
+        if estimate.value:
+            units.setdefault(estimate.unit, []).append(estimate)
+    return [end for there in units.values() for end in (min(there, key=_size), max(there, key=_size))]
+
+
+def _size(estimate: Estimate) -> float:
+    return abs(estimate.value or 0.0)
 
 
 def _row(row: Row, columns: Sequence[Sequence[Estimate]], messages: Messages) -> SpokenRow:
@@ -147,7 +178,7 @@ def _row(row: Row, columns: Sequence[Sequence[Estimate]], messages: Messages) ->
     together = len(estimates) > 1 and len({estimate.unit for estimate in estimates}) == 1
     cells = []
     for n, cell in enumerate(row.cells):
-        beside = estimates if together else [e for e in columns[n] if isinstance(cell.content, Estimate)]
+        beside = estimates if together else columns[n]
         cells.append(spoken(cell, messages, beside))
     return SpokenRow(spoken(row.heading, messages), tuple(cells))
 
@@ -180,7 +211,7 @@ def _content(content: Content, messages: Messages, beside: Iterable[Estimate], r
 
 
 def _estimate(estimate: Estimate, messages: Messages, beside: Iterable[Estimate], runs: tuple[str, ...], remark: Said) -> Spoken:
-    reason = say(estimate.reason, messages) if estimate.reason else NO_WORDS
+    reason = _sentence(estimate.reason, messages) if estimate.reason else NO_WORDS
     if estimate.value is None:
         return Spoken(own(NOTHING), reason=reason, runs=runs, remark=remark)
     alike = [other.value for other in beside if other.unit == estimate.unit]
