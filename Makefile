@@ -6,10 +6,12 @@ BIN := $(VENV)/bin
 STORE ?= demo-store
 # Not from the environment: LANGUAGE is also what desktops call their own.
 LANGUAGE := ko
+# Where `make checkers` puts it; tests with axe-core are skipped without.
+export NPUBENCH_AXE ?= $(wildcard $(CURDIR)/$(VENV)/checkers/node_modules/axe-core/axe.min.js)
 
 .PHONY: help
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
 # Real runtimes where a package index has them; of vendors' own, the plug-ins alone.
 BACKENDS := backends/onnxruntime[cpu] backends/openvino[runtime] backends/iree[compiler] \
@@ -25,6 +27,10 @@ $(VENV)/.stamp: pyproject.toml $(wildcard backends/*/pyproject.toml)
 
 .PHONY: install
 install: $(VENV)/.stamp  ## Make .venv with npubench, its backends and the tools of development
+
+.PHONY: checkers
+checkers: install  ## Install what checks reports from outside: Chromium, axe-core, veraPDF, LibreOffice (root, apt-get and npm)
+	@.ci/checkers $(VENV) >/dev/null
 
 .PHONY: demo
 demo: install  ## Measure every workload on this CPU and write the comparison (a few minutes; its path is the last line)

@@ -223,6 +223,8 @@ def build_record(
             "audits": (),
             "client": None,
             "stability": None,
+            "operators": None,
+            "memory": None,
             "provenance": Provenance(
                 harness="0.1.0",
                 contract=1,

@@ -11,6 +11,7 @@ import contextlib
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 #: What the stand-in draws between two questions, Wh, where it is not told a power.
 STEP_WH = 0.001
@@ -55,8 +56,12 @@ class Instrument:
 
     def wait_until_heard(self, command: str) -> None:
         """Wait until a command has come in; one that never does fails the test that asks for it."""
+        self.wait_until(lambda: command in self.heard)
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds: what has no answer is carried out a moment after it was sent."""
         until = time.monotonic() + 30.0
-        while command not in self.heard and time.monotonic() < until:
+        while not condition() and time.monotonic() < until:
             time.sleep(0.005)
 
     def _serve(self) -> None:

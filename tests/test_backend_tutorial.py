@@ -101,6 +101,7 @@ class Model:
         self._buffers, self._lock = {}, threading.Lock()
         self._depth, self._taken = queue, 0
         self._work = queues.SimpleQueue()
+        self._runs = 0
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(2)]
         for thread in self._threads:
             thread.start()
@@ -118,7 +119,16 @@ class Model:
         dtype = "uint8" if scale else spec.dtype
         return SimpleNamespace(name=spec.name, dtype=dtype, shape=shape, layout=layout, scale=scale, zero_point=0)
 
+    def count_layers(self):
+        runs, self._runs = self._runs, 0
+        places = {"npu": "device", "host": "host"}
+        return [
+            SimpleNamespace(name=f"{operator}-{n}", operator=operator, microseconds=7 * runs, calls=runs, place=places[where])
+            for n, (operator, where) in enumerate(self._head.layers)
+        ]
+
     def _compute(self, arrays):
+        self._runs += 1
         feeds = {}
         for spec, values in zip(self._graph.inputs, arrays, strict=True):
             scale = self._head.scales.get(spec.name)
@@ -348,6 +358,15 @@ def test_a_file_of_another_chip_or_compiler_or_of_nobody_is_a_wrong_artefact(
     monkeypatch.setattr("acme_sdk.__version__", "3.0.0")
     with pytest.raises(WrongArtefact, match=r"made by compiler 2.1.0, and acme_sdk 3.0.0 is here"):
         backend.load(artefact, a1, options)
+
+
+def test_a_profile_counts_the_requests_and_not_the_first_slow_one(
+    plugin: ModuleType, a1: Device, make_model: Callable[..., Model], tmp_path: Path
+) -> None:
+    backend, model, options = load_backend(NAME, ENTRY), make_model(), plugin.AcmeNpuOptions()
+    artefact = backend.compile(model, a1, options, tmp_path)
+    (found,) = backend.profile(artefact, a1, options, [{"x": np.zeros((1, 2, 4, 3), np.float32)}] * 5) or ()
+    assert (found.kind, found.calls, found.nanoseconds, found.where) == ("Relu", 5, 35_000, "device")
 
 
 def test_a_reading_that_is_not_there_is_none(plugin: ModuleType, a1: Device, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,9 @@ def run(
         str, typer.Option("--metrics-host", help="The address that --metrics-port listens on.")
     ] = "127.0.0.1",
     audit: Annotated[bool, typer.Option("--audit", help="Carry out the audits, whatever the grade.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Have the runtime time operators after every run, in a process of its own.")
+    ] = False,
 ) -> None:
     """Run a suite and keep every record; the same command goes on where it stopped.
 
@@ -128,6 +131,7 @@ def run(
     Example: npubench run --model my.onnx --ep-library libmy_provider.so
     Example: npubench run demo --metrics-port 9100
     Example: npubench run demo --audit
+    Example: npubench run demo --profile
     """
     from npubench.verbs.start import run_model, run_named
 
@@ -136,13 +140,13 @@ def run(
     if (model is None) == (not suite):
         raise typer.BadParameter("give either a suite or --model FILE", param_hint="SUITE")
     if model is not None:
-        raise typer.Exit(run_model(model, shape or [], int8, store, host, round, ep_library, metrics, audit))
+        raise typer.Exit(run_model(model, shape or [], int8, store, host, round, ep_library, metrics, audit, profile))
     if ep_library:
         raise typer.BadParameter(
             "goes with --model; a suite's target names a library in env = { NPUBENCH_ORT_EP_LIBRARY = … }",
             param_hint="--ep-library",
         )
-    raise typer.Exit(run_named(suite, store, host, round, metrics, audit))
+    raise typer.Exit(run_named(suite, store, host, round, metrics, audit, profile))
 
 
 @app.command()

@@ -11,6 +11,7 @@ from npubench.contract.inputs import input_check
 from npubench.contract.options import NoOptions, OptionError, parse_options
 from npubench.contract.power_limit import PowerLimit
 from npubench.contract.presence import driver_loaded, pci_cards
+from npubench.contract.profile import OperatorTime
 from npubench.contract.runspec import LoadSpec, MeterSpec, Phase, RunSpec, Scenario, Seeds, TargetSpec
 from npubench.contract.tensors import Quantisation, TensorSpec
 
@@ -30,6 +31,7 @@ __all__ = [
     "Model",
     "NoOptions",
     "Offload",
+    "OperatorTime",
     "OptionError",
     "Phase",
     "PowerLimit",

@@ -17,6 +17,7 @@ from npubench.contract.artefact import Artefact, Model, Offload, Support
 from npubench.contract.availability import Availability, Device
 from npubench.contract.options import NoOptions
 from npubench.contract.power_limit import PowerLimit
+from npubench.contract.profile import OperatorTime
 from npubench.contract.tensors import TensorSpec
 
 #: The version of this contract. A plug-in built for another one is refused at load.
@@ -180,5 +181,26 @@ class Backend(ABC):
         """Return the limit on the device's power; ``None`` where it has none or the SDK does not show it.
 
         Called in the worker's process, and in a small one of its own where a worker died before it had put a limit back.
+        """
+        return None
+
+    def profile(
+        self, artefact: Artefact, device: Device, options: Any, inputs: Sequence[Tensors]
+    ) -> Sequence[OperatorTime] | None:
+        """Run requests with the runtime's profiler on, and say how long each operator took; ``None`` where it has none.
+
+        Called in a process of its own, after a run whose user asked for it; its times stand beside the run's figures, never
+        instead of them. Run a few requests first that count nowhere, since the first of all is a slow one; then each of
+        ``inputs`` once, one after the other. Files that the runtime writes go where :mod:`tempfile` puts them.
+
+        Args:
+            artefact: What the run had.
+            device: One of the devices ``probe`` named; no executor is open on it.
+            options: An instance of ``self.Options``.
+            inputs: Requests as ``execute`` takes them.
+
+        Raises:
+            Unsupported: The runtime has a profiler, and this device, model or option does without; the text says why.
+            Exception: Any other one becomes the reason why there are no times; the run stays what it is.
         """
         return None

@@ -40,6 +40,7 @@ class Phase(str, Enum):
     CLOSE = "close"
     PERTURBED = "perturbed"
     REST = "rest"
+    PROFILE = "profile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,7 @@ class RunSpec:
         audit_ns: An audit that compares two loads measures each for at least this long.
         meters: Read beside the plug-in's sensors, by a process of the harness's own interpreter.
         ranging_ns: The ranging run before the baseline lasts at least this long, where power is measured; 0 = none.
+        profile: Whether operators are profiled afterwards, in a process of its own.
     """
 
     schema_version: int
@@ -184,6 +186,7 @@ class RunSpec:
     audits: bool = False
     audit_ns: int = 0
     ranging_ns: int = 0
+    profile: bool = False
 
 
 def to_plain(value: Any) -> Any:

@@ -21,6 +21,7 @@ from typing import Any
 from npubench.contract.runspec import Phase, RunSpec, to_plain
 from npubench.measure.events import EXIT_UNHEARD, is_full, words
 from npubench.measure.foreign import Foreign, Onlooker
+from npubench.measure.memory import MemoryWatch
 from npubench.measure.power_limit import restore_from_outside
 from npubench.measure.process import kill_group
 from npubench.measure.sampler import SamplerProcess, start_sampler
@@ -155,11 +156,12 @@ def run_worker(spec: RunSpec, folder: Path, on_event: OnEvent = lambda event: No
     except OSError as error:
         why = f"target '{spec.target.name}': python '{interpreter(spec)}' cannot be started: {error.strerror or error}"
         return Outcome("store", words(error), "start", None, 0) if is_full(error) else Outcome("target", why, "start", None, 0)
-    watch, onlooker = _Watch(spec), Onlooker(worker.process.pid)
+    watch, onlooker, memory = _Watch(spec), Onlooker(worker.process.pid), MemoryWatch(worker.process.pid)
     samplers: list[SamplerProcess] = []
     try:
         for event in _events(worker, watch):
             watch.take(event)
+            memory.take(event)
             onlooker.take(event)
             on_event(event)
             if event["event"] == "sensors" and not samplers:
@@ -188,6 +190,7 @@ def run_worker(spec: RunSpec, folder: Path, on_event: OnEvent = lambda event: No
         if watch.verdict is not None:
             _ask_for_stacks(worker.process)
         kill_group(worker.process)
+        memory.write(folder)
         os.close(worker.events)
         with contextlib.suppress(OSError):
             os.close(worker.control)

@@ -193,11 +193,18 @@ def poll_period_ns(update_period_ns: int | None, cost_ns: int = 0) -> int:
     return max(SHORTEST_PERIOD_NS, wanted, cost_ns * COST_SHARE)
 
 
+#: How often both clocks are looked at.
+_LOOKS = 9
+
+
 def utc_offset_ns() -> int:
-    """Return what to add to a monotonic time to have UTC, ns since 1970: logs of other tools are in UTC."""
-    before = time.monotonic_ns()
-    utc = time.time_ns()
-    return utc - (before + time.monotonic_ns()) // 2
+    """Return what to add to a monotonic time to have UTC, ns since 1970: logs of other tools are in UTC.
+
+    By the shortest of some looks: a busy machine may stop between the two clocks.
+    """
+    looks = [(time.monotonic_ns(), time.time_ns(), time.monotonic_ns()) for _ in range(_LOOKS)]
+    before, utc, after = min(looks, key=lambda look: look[2] - look[0])
+    return utc - (before + after) // 2
 
 
 @dataclass(frozen=True, slots=True)

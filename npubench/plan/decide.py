@@ -38,6 +38,7 @@ DEADLINES_S: dict[Phase, float] = {
     Phase.CLOSE: 60,
     Phase.PERTURBED: 3600,
     Phase.REST: 120,
+    Phase.PROFILE: 600,
 }
 
 #: How often a phase may contain the window: the measured one is repeated when a searched rate does not certify.
@@ -194,6 +195,7 @@ def decide(
     cores: Sequence[int],
     round_label: str,
     audit: bool = False,
+    profile: bool = False,
 ) -> RunSpec:
     """Decide one run.
 
@@ -206,6 +208,7 @@ def decide(
         cores: Logical CPUs of this machine.
         round_label: The operator's label for measuring the same plan again.
         audit: Whether audits are asked for; at a grade that has them they are carried out anyway.
+        profile: Whether a profile of operators is asked for; a suite can ask for it as well.
 
     Raises:
         SuiteError: The bundle has no such variant; a server run without latency bound; a ready artefact that is not there;
@@ -252,6 +255,7 @@ def decide(
         meters=_meters(target.base, host),
         audits=audited,
         audit_ns=int(grade.audit_s * 1e9) if audited else 0,
+        profile=profile or suite.profile,
     )
     return replace(spec, run_id=run_id(spec))
 
@@ -276,8 +280,8 @@ def run_id(spec: RunSpec) -> str:
     if not spec.target.power_limit_mw:
         # A target left as it is has the run ids it had before limits could be asked for.
         plain["target"].pop("power_limit_mw")
-    for key in ("audits", "audit_ns"):
-        # Nor does a run without audits have another id than it had before there were any.
+    for key in ("audits", "audit_ns", "profile"):
+        # Nor does a run without audits, or without a profile, have another id than it had before there were any.
         if not plain[key]:
             plain.pop(key)
     digest = content_digest(plain).removeprefix("sha256:")[:10]

@@ -34,6 +34,7 @@ PhaseName = Literal[
     "close",
     "perturbed",
     "rest",
+    "profile",
 ]
 MeterKind = Literal["rapl", "hwmon", "nvml", "redfish", "snmp", "scpi"]
 ScenarioName = Literal["single-stream", "multi-stream", "server", "offline"]
@@ -106,6 +107,8 @@ class SuiteFile(Part):
     """Phase → its deadline, s, in place of the default."""
     watchdog_s: Annotated[float, Field(gt=0, strict=False)] = 60.0
     """A run without a completed sample for this long is killed, s."""
+    profile: bool = False
+    """Whether operators are profiled after every run, in a process of its own."""
 
 
 class HostTarget(Part):

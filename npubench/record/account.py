@@ -16,7 +16,9 @@ from npubench.analyze.courses import Course, read_courses
 from npubench.analyze.declaration import compare_declared
 from npubench.analyze.estimate import Estimate
 from npubench.analyze.finding import Finding, by_gravity
+from npubench.analyze.memory import DAMAGED, Memory, account_memory, judge_memory
 from npubench.analyze.metrics import compute_metrics, find_drift, no_metrics
+from npubench.analyze.operators import Operators, account_operators
 from npubench.analyze.outputs import Score, compare_checked, score_outputs
 from npubench.analyze.power_rules import PowerFacts, judge_power
 from npubench.analyze.ranging import Ranging, account_ranging, unfixed_ranges
@@ -27,6 +29,8 @@ from npubench.analyze.validity import Facts, issue_lag_ns, judge
 from npubench.contract.backend import CONTRACT_VERSION
 from npubench.contract.bundle import Bundle
 from npubench.contract.runspec import Phase, RunSpec, Scenario, from_plain
+from npubench.measure.memory import MEMORY, MemoryTrack, read_memory
+from npubench.measure.profiled import OPERATORS
 from npubench.measure.sampler import METERS, READINGS
 from npubench.measure.trace import Trace, read_arrays, read_trace
 from npubench.record.audited import Checked, audit_run
@@ -89,6 +93,8 @@ def build_record(folder: Path, bundle: Bundle, score: Score) -> Record:
         audits=judged.audits,
         client=judged.client,
         stability=judged.stability,
+        operators=_operators(folder, spec, judged.status),
+        memory=judged.memory or _memory(folder, None),
         provenance=Provenance(
             harness=supervised.harness,
             contract=CONTRACT_VERSION,
@@ -118,8 +124,14 @@ class _Judged(NamedTuple):
     audits: tuple[Audit, ...] = ()
     client: Client | None = None
     stability: Stability | None = None
+    memory: Memory | None = None
     courses: tuple[Course, ...] = ()
     window: tuple[int, int] | None = None
+
+
+def _operators(folder: Path, spec: RunSpec, status: Status) -> Operators | None:
+    """Return the profile that was asked for; ``None`` where none was, or where the run has no number that it could explain."""
+    return account_operators(folder / OPERATORS) if spec.profile and status in ("ok", "invalid") else None
 
 
 def _verdict(
@@ -181,15 +193,17 @@ def _verdict(
     power = judge_power(PowerFacts(spec.grade, accounts, courses, trace, ranging, unfixed_ranges(paths)))
     stability = find_stability(trace, scenario, observed.get("warm_up", {}))
     steady = judge_stability(stability, spec.grade)
-    findings = by_gravity((*findings, *steady, *on_audits, *on_client, *differing, *power))
+    memory = _memory(folder, trace)
+    grown = judge_memory(memory) if memory is not None else ()
+    findings = by_gravity((*findings, *steady, *on_audits, *on_client, *differing, *power, *grown))
     grave = [finding for finding in findings if finding.severity == "invalid"]
     window = (trace.start_ns, trace.end_ns)
     simulated = bool(observed["device"].get("simulated"))
     energy = tuple(Energy(**asdict(account), simulated=simulated) for account in accounts)
     if grave:
         reason = f"{grave[0].rule}: {grave[0].observed}; required: {grave[0].required}"
-        return _Judged("invalid", reason, metrics, findings, energy, ranging, audits, client, stability, courses, window)
-    return _Judged("ok", None, metrics, findings, energy, ranging, audits, client, stability, courses, window)
+        return _Judged("invalid", reason, metrics, findings, energy, ranging, audits, client, stability, memory, courses, window)
+    return _Judged("ok", None, metrics, findings, energy, ranging, audits, client, stability, memory, courses, window)
 
 
 def _garbage(checked: Checked, name: str) -> str:
@@ -213,6 +227,17 @@ def _client(
     lag = float(np.percentile(issue_lag_ns(trace), 99)) if scenario is Scenario.SERVER else None
     client = account_client(counted, trace, scenario, foreign, lag)
     return client, judge_client(ClientFacts(spec.grade, client, trace.window_ns, working(holders(counted, foreign))))
+
+
+def _memory(folder: Path, trace: Trace | None) -> Memory | None:
+    """Account for the worker's memory; ``None`` where none was read, as in folders of an older npubench."""
+    try:
+        track = read_memory(folder / MEMORY)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        track = MemoryTrack(*(np.zeros(0, np.int64),) * 4, phases=(), reason=DAMAGED)
+    return account_memory(track, trace)
 
 
 def _ranging_span(observed: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -11,9 +11,10 @@ from typing import Any
 import npubench
 from npubench.analyze.outputs import Score
 from npubench.contract.bundle import Bundle
-from npubench.contract.runspec import RunSpec, to_plain
+from npubench.contract.runspec import Phase, RunSpec, to_plain
 from npubench.errors import StoreError
 from npubench.measure.capture import WITHHELD, capture_machine, is_secret
+from npubench.measure.profiler import profile_operators
 from npubench.measure.runner import OnEvent, interpreter, run_worker
 from npubench.record.account import build_record
 from npubench.record.challenge import make_challenge
@@ -86,6 +87,9 @@ def conduct(
         write_supervised(folder, supervised)
         if spec.audits:
             write_declared(folder, spec)
+        if spec.profile and outcome.kind == "finished":
+            on_event({"event": "phase", "phase": Phase.PROFILE.value})
+            profile_operators(spec, folder)
         if challenge is not None:
             challenge.conclude(spec, folder, outcome)
         try:

@@ -35,7 +35,16 @@ def _with_audits(data: dict[str, Any]) -> dict[str, Any]:
     system = data.get("system")
     if isinstance(system, dict):
         system = {**system, "stable": {}, "volatile": {}}
-    return {**data, "schema_version": 3, "system": system, "audits": (), "client": None, "stability": None}
+    return {
+        **data,
+        "schema_version": 3,
+        "system": system,
+        "audits": (),
+        "client": None,
+        "stability": None,
+        "operators": None,
+        "memory": None,
+    }
 
 
 #: Version → the function that makes the next version of it.

@@ -4,7 +4,7 @@ Format history
 --------------
 1  first version
 2  energy: interval, mean and peak power, energy a sample, energy above idle, energy of other phases, coverage, clock offset
-3  audits, client health, stability; the system's captured facts, stable and volatile apart
+3  audits, client health, stability, times of operators, memory; the system's captured facts, stable and volatile apart
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from npubench.analyze.audits.verdict import Audit
 from npubench.analyze.client import Client
 from npubench.analyze.estimate import Estimate
 from npubench.analyze.finding import Finding
+from npubench.analyze.memory import Memory
+from npubench.analyze.operators import Operators
 from npubench.analyze.ranging import Ranging
 from npubench.analyze.stability import Stability
 from npubench.contract.runspec import RunSpec, from_plain, to_plain
@@ -284,6 +286,10 @@ class Record(Part):
     """The harness's own health in the window; null where the run has none."""
     stability: Stability | None
     """How still the run held; null where it has no window."""
+    operators: Operators | None
+    """How the time divides by operator, by the runtime's own profile of a run of its own; null where none was asked for."""
+    memory: Memory | None
+    """What the worker held over time, and whether it grew; null where it was not read."""
     provenance: Provenance
     """How the record came about."""
     exclusions: tuple[str, ...]

@@ -22,8 +22,8 @@ from npubench.report.feedback_cases import Case
 Confidence = Literal["strong", "likely", "hint"]
 #: What a confidence weighs in the ranking.
 WEIGHTS: Mapping[Confidence, float] = {"strong": 1.0, "likely": 0.5, "hint": 0.25}
-#: The kinds that come first: without them nothing counts.
-FIRST = ("blocked", "accuracy")
+#: The kinds that come first: without them nothing counts, or is believed.
+FIRST = ("audit-failed", "blocked", "accuracy", "audit-undecided")
 #: More than this is no estimate any more but says that the base is broken; it is cut here.
 MOST_GAIN = 9.0
 

@@ -12,10 +12,11 @@ import numpy as np
 from npubench.analyze.estimate import Estimate
 from npubench.contract.bundle import BundleError, read_bundle
 from npubench.record.schema import Record
-from npubench.report.advice import Gain, Symptom, faster, proof, why
+from npubench.report.advice import Gain, Proof, Symptom, faster, proof, why
 from npubench.report.document import Phrase, Reason, Text
 from npubench.report.feedback_cases import Case, seconds_of
 from npubench.report.feedback_curves import Curve
+from npubench.report.feedback_operators import Profiled
 
 #: Compiling takes long from here on, s; and a device takes long to start.
 SLOW_COMPILE_S = 60.0
@@ -28,6 +29,8 @@ NO_FASTER = 1.10
 TRANSFER = 0.20
 #: The part of the window's energy that is drawn doing nothing as well.
 IDLE = 0.50
+#: Operators on the host that are named, the longest first.
+MOST_NAMED = 5
 #: What idle power is taken down to for the estimate of what that gains: a half.
 IDLE_KEPT = 0.5
 #: Payload of a PCIe lane, bytes/s by transfer rate GT/s: line code 8b/10b up to 5, 128b/130b above (PCI Express Base).
@@ -37,17 +40,20 @@ LANE = {2.5: 0.25e9, 5.0: 0.5e9, 8.0: 0.985e9, 16.0: 1.969e9, 32.0: 3.938e9, 64.
 _HOSTLY = re.compile("host|cpu|fall|unsupported", re.IGNORECASE)
 
 
-def work_symptoms(case: Case, others: Sequence[Record], siblings: Mapping[str, Case]) -> Iterator[Symptom]:
+def work_symptoms(
+    case: Case, others: Sequence[Record], siblings: Mapping[str, Case], profiled: Profiled | None = None
+) -> Iterator[Symptom]:
     """Yield what is wrong with the work of a case.
 
     Args:
         case: The case.
         others: Records of other targets of the same workload, precision and system.
         siblings: The same target, workload, scenario and load in other precisions.
+        profiled: The profile of its operators, where there is one.
     """
     yield from _blocked(case)
     yield from _accuracy(case)
-    yield from _fallback(case)
+    yield from _fallback(case, profiled)
     yield from _compile(case, others)
     yield from _start(case, others)
     if case.measured:
@@ -57,9 +63,9 @@ def work_symptoms(case: Case, others: Sequence[Record], siblings: Mapping[str, C
 
 
 def _blocked(case: Case) -> Iterator[Symptom]:
-    """A run without figures, or with a finding that makes it invalid and is not the gate: that case counts nowhere."""
+    """A run without figures, or with a finding that makes it invalid and has no advice of its own: that case counts nowhere."""
     record = case.record
-    if record.status == "ok" or (record.status == "invalid" and _only_gate(record)):
+    if record.status == "ok" or (record.status == "invalid" and _has_its_own(record)):
         return
     run = (record.run_id,)
     proofs = [proof("status", Phrase(f"status.{record.status}"), run), proof("reason", Reason(record.reason or ""), run)]
@@ -67,9 +73,10 @@ def _blocked(case: Case) -> Iterator[Symptom]:
     yield Symptom("blocked", case, confidence, reason, tuple(proofs), no_gain=Phrase("advice.gain.counts"))
 
 
-def _only_gate(record: Record) -> bool:
+def _has_its_own(record: Record) -> bool:
+    """Return whether gate and audits alone make a run invalid: advice on them says more than that it does not count."""
     grave = {finding.rule for finding in record.findings if finding.severity == "invalid"}
-    return grave == {"accuracy-gate"}
+    return bool(grave) and grave <= {"accuracy-gate", "audit"}
 
 
 def _accuracy(case: Case) -> Iterator[Symptom]:
@@ -87,19 +94,25 @@ def _accuracy(case: Case) -> Iterator[Symptom]:
     yield Symptom("accuracy", case, *why("strong", "gate"), tuple(proofs), no_gain=Phrase("advice.gain.counts"))
 
 
-def _fallback(case: Case) -> Iterator[Symptom]:
-    """Operators on the host, by the runtime's own account. The CPU time of the run bounds what they can cost."""
+def _fallback(case: Case, profiled: Profiled | None) -> Iterator[Symptom]:
+    """Operators on the host, by the runtime's own account. What they cost a profile tells; else CPU time bounds it."""
+    timed = _timed_on_host(profiled)
     for record in case.records:
         artefact = record.artefact
-        if artefact is None or not artefact.host_operators:
+        if artefact is None or not (artefact.host_operators or timed):
             continue
         run = (record.run_id,)
-        whole = artefact.host_operators + (artefact.device_operators or 0)
-        proofs = [
-            proof("host-operators", Phrase("feedback.of", {"count": artefact.host_operators, "all": whole}), run),
-            proof("account", Text(artefact.offload_source or ""), run),
-            *(proof("note", Text(f"{key}: {text}"), run) for key, text in sorted(artefact.notes.items()) if _HOSTLY.search(key)),
+        proofs = []
+        if artefact.host_operators:
+            whole = artefact.host_operators + (artefact.device_operators or 0)
+            proofs.append(proof("host-operators", Phrase("feedback.of", {"count": artefact.host_operators, "all": whole}), run))
+            proofs.append(proof("account", Text(artefact.offload_source or ""), run))
+        proofs += [
+            proof("note", Text(f"{key}: {text}"), run) for key, text in sorted(artefact.notes.items()) if _HOSTLY.search(key)
         ]
+        if timed is not None and profiled is not None:
+            yield _timed_fallback(case, profiled, timed, proofs)
+            return
         gain = None
         client = record.client
         if case.measured and client is not None and client.cpu_share is not None:
@@ -111,6 +124,32 @@ def _fallback(case: Case) -> Iterator[Symptom]:
         confidence, reason = why("likely", "account")
         yield Symptom("fallback", case, confidence, reason, tuple(proofs), gain, Phrase("advice.gain.no-profile"))
         return
+
+
+def _timed_on_host(profiled: Profiled | None) -> float | None:
+    """Return the host's part of the operators' time, 0…1; ``None`` where no profile says it, or nothing ran there."""
+    return (profiled.operators.host_share.value or None) if profiled is not None else None
+
+
+def _timed_fallback(case: Case, profiled: Profiled, share: float, proofs: Sequence[Proof]) -> Symptom:
+    """Return what operators on the host cost by the profile: their own time, to which transfers come that it does not show."""
+    run, found = (profiled.run_id,), profiled.operators
+    on_host = [each for each in found.shares if each.where == "host"]
+    told = [
+        proof("host-time", found.host_share, run),
+        *(
+            proof(
+                "host-operator",
+                Estimate(each.ns, "ns"),
+                run,
+                Phrase("feedback.operators.called", {"name": each.name, "kind": each.kind}),
+            )
+            for each in on_host[:MOST_NAMED]
+        ),
+    ]
+    # The part of the profile's own time; the factor to the measured time is the same for what is taken away and what stays.
+    gain = Gain(faster(1.0, 1.0 - min(share, 0.9)), "headline", Phrase("advice.how.fallback-timed", {"share": round(share, 3)}))
+    return Symptom("fallback", case, *why("strong", "profile"), (*proofs, *told), gain if case.measured else None)
 
 
 def curve_symptoms(curve: Curve) -> Iterator[Symptom]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 import numpy as np
@@ -20,7 +20,7 @@ from npubench.record.store import Entry
 from npubench.report.course import power_courses
 from npubench.report.differences import find_differences, system_rows
 from npubench.report.efficiency import energy_rows
-from npubench.report.page import Cell, ComparisonPage, Curve, Distribution, Row, Subject, SystemCard, Table
+from npubench.report.page import Cell, ComparisonPage, Curve, Distribution, Ratio, Row, Subject, SystemCard, Table
 from npubench.report.power_sweep import power_sweeps
 from npubench.report.ratio import Measured, compare, doubt_about, incomparable, mean_of, read_measured, worst
 
@@ -32,7 +32,11 @@ Group = dict[tuple[str, str], list[Entry]]
 
 
 def build_page(
-    title: str, entries: Sequence[Entry], baseline: str | None = "", hardware: Hardware | None = None
+    title: str,
+    entries: Sequence[Entry],
+    baseline: str | None = "",
+    hardware: Hardware | None = None,
+    courses: int | None = None,
 ) -> ComparisonPage:
     """Build a comparison of all subjects among ``entries``.
 
@@ -42,13 +46,18 @@ def build_page(
         baseline: The subject that ratios are against, as its label or ``target/precision``; the first where it is empty, and
             nobody where it is ``None``.
         hardware: The hardware catalogue; the installed one where it is ``None``.
+        courses: How many courses of power a place has at most; all for ``None``.
     """
     groups = _by_subject(entries)
     subjects = _subjects(groups)
     first = subjects[0].key if subjects and baseline is not None else ""
     against = next((s.key for s in subjects if baseline in names_of(s)), first)
-    measured = {key: {cell: read_measured(there) for cell, there in group.items()} for key, group in groups.items()}
-    tables = tuple(table for scenario in Scenario if (table := _table(scenario, subjects, groups, measured, against)).rows)
+    measured = {
+        key: {cell: Measured(tuple(entry.record for entry in there), ()) for cell, there in group.items()}
+        for key, group in groups.items()
+    }
+    seen = _look(groups, against)
+    tables = tuple(table for scenario in Scenario if (table := _table(scenario, subjects, groups, measured, seen)).rows)
     records = {key: [entry.record for there in group.values() for entry in there] for key, group in groups.items()}
     everything = [record for there in records.values() for record in there]
     systems = {record.system.system_id: SystemCard(record.system.system_id, system_rows(record)) for record in everything}
@@ -61,13 +70,43 @@ def build_page(
         subjects=tuple(subjects),
         systems=tuple(systems.values()),
         tables=tables,
-        distributions=_distributions(subjects, groups, measured),
+        distributions=_distributions(subjects, groups, seen),
         differences=find_differences(records),
         exclusions=tuple(sorted({exclusion for record in everything for exclusion in record.exclusions})),
         energy=energy_rows(subjects, measured, against, hardware if hardware is not None else shipped_hardware()),
-        courses=power_courses(groups),
+        courses=power_courses(groups, courses),
         sweeps=power_sweeps(subjects, measured),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the traces of a cell say: how it compares with the baseline, and its latencies at :data:`QUANTILES`, ns."""
+
+    ratio: Ratio | None
+    latencies: tuple[float, ...]
+
+
+def _look(groups: Mapping[str, Group], baseline: str) -> dict[tuple[str, tuple[str, str]], _Seen]:
+    """Read the traces place by place, so that no more are held at once than two cells have; each is read once."""
+    seen: dict[tuple[str, tuple[str, str]], _Seen] = {}
+    for place in dict.fromkeys(cell for group in groups.values() for cell in group):
+        there = groups.get(baseline, {}).get(place)
+        base = None if there is None or len(groups) < 2 else read_measured(there)
+        for key, group in groups.items():
+            if place in group:
+                against = base if key != baseline else None
+                mine = base if key == baseline and base is not None else read_measured(group[place])
+                ratio = None if against is None else compare(mine, against)
+                seen[key, place] = _Seen(ratio, () if place[1] == Scenario.OFFLINE.value else _quantiles(mine))
+    return seen
+
+
+def _quantiles(measured: Measured) -> tuple[float, ...]:
+    if not measured.traces:
+        return ()
+    latencies = np.concatenate([trace.query_latencies_ns() for trace in measured.traces])
+    return tuple(float(value) for value in np.quantile(latencies, QUANTILES))
 
 
 def names_of(subject: Subject) -> tuple[str, str]:
@@ -115,7 +154,7 @@ def _table(
     subjects: Sequence[Subject],
     groups: Mapping[str, Group],
     measured: Mapping[str, Mapping[tuple[str, str], Measured]],
-    baseline: str,
+    seen: Mapping[tuple[str, tuple[str, str]], _Seen],
 ) -> Table:
     headline = HEADLINE[scenario]
     workloads = sorted({cell[0] for group in groups.values() for cell in group if cell[1] == scenario.value})
@@ -125,10 +164,8 @@ def _table(
         cells = [
             _cell(
                 subject,
-                measured[subject.key][place],
-                measured.get(baseline, {}).get(place),
-                subject.key == baseline,
-                len(subjects),
+                measured[subject.key][place].records,
+                seen[subject.key, place].ratio,
             )
             for subject in subjects
             if place in measured[subject.key]
@@ -149,15 +186,13 @@ def _table(
     return Table(scenario.value, headline.metric, headline.unit, headline.higher_is_better, tuple(rows))
 
 
-def _cell(subject: Subject, measured: Measured, base: Measured | None, is_baseline: bool, subjects: int) -> Cell:
-    records = measured.records
+def _cell(subject: Subject, records: Sequence[Record], ratio: Ratio | None) -> Cell:
     poor = worst(records)
     scenario = poor.spec.load.scenario
     metrics = _over(records) if poor.status in ("ok", "invalid") else {}
     headline = HEADLINE[scenario].metric
     said = (*doubt_about(records), *(finding for record in records for finding in record.findings))
     findings: dict[tuple[str, str], Finding] = {(f.rule, f.observed): f for f in said}
-    ratio = compare(measured, base) if base is not None and not is_baseline and subjects > 1 else None
     return Cell(
         subject=subject.key,
         run_id=", ".join(record.run_id for record in records),
@@ -171,7 +206,7 @@ def _cell(subject: Subject, measured: Measured, base: Measured | None, is_baseli
         accuracy_claim=poor.bundle.claim,
         ratio=ratio,
         rank=None,
-        unranked=_why_unranked(poor, len(records)),
+        unranked=why_unranked(poor, len(records)),
         findings=tuple(findings.values()),
     )
 
@@ -183,7 +218,7 @@ def _over(records: Sequence[Record]) -> dict[str, Estimate]:
     return {name: mean_of(records, name) for name in records[0].metrics}
 
 
-def _why_unranked(record: Record, repeats: int) -> str:
+def why_unranked(record: Record, repeats: int) -> str:
     """Return why a cell of ``repeats`` runs like ``record`` must not be ranked, or an empty text."""
     if record.system.simulated:
         return "simulated"
@@ -231,21 +266,15 @@ def _ranked(cells: Sequence[Cell], records: Mapping[str, Record]) -> tuple[Cell,
 
 
 def _distributions(
-    subjects: Sequence[Subject], groups: Mapping[str, Group], measured: Mapping[str, Mapping[tuple[str, str], Measured]]
+    subjects: Sequence[Subject], groups: Mapping[str, Group], seen: Mapping[tuple[str, tuple[str, str]], _Seen]
 ) -> tuple[Distribution, ...]:
     """Return the latency curves of every row that has latencies."""
     places = dict.fromkeys(cell for group in groups.values() for cell in group if cell[1] != Scenario.OFFLINE.value)
     found = []
-    for workload, scenario in sorted(places, key=lambda place: (place[1], place[0])):
-        curves = []
-        some: Record | None = None
-        for subject in subjects:
-            here = measured[subject.key].get((workload, scenario))
-            if here is None or not here.traces:
-                continue
-            some = here.records[0]
-            latencies = np.concatenate([trace.query_latencies_ns() for trace in here.traces])
-            curves.append(Curve(subject.key, QUANTILES, tuple(float(value) for value in np.quantile(latencies, QUANTILES))))
-        if some is not None:
-            found.append(Distribution(scenario, workload, some.bundle.title, tuple(curves), some.spec.load.latency_bound_ns))
+    for place in sorted(places, key=lambda place: (place[1], place[0])):
+        able = [s.key for s in subjects if place in groups[s.key] and seen[s.key, place].latencies]
+        if able:
+            some = groups[able[-1]][place][0].record
+            curves = tuple(Curve(key, QUANTILES, seen[key, place].latencies) for key in able)
+            found.append(Distribution(place[1], place[0], some.bundle.title, curves, some.spec.load.latency_bound_ns))
     return tuple(found)

@@ -6,6 +6,7 @@ Thins columns out and judges nothing; energy and findings are in the record.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -165,13 +166,18 @@ def _known(values: Floats) -> tuple[float | None, ...]:
     return tuple(float(value) if np.isfinite(value) else None for value in values)
 
 
-def power_courses(groups: Mapping[str, Mapping[tuple[str, str], Sequence[Entry]]]) -> tuple[PowerCourse, ...]:
+def power_courses(
+    groups: Mapping[str, Mapping[tuple[str, str], Sequence[Entry]]], most: int | None = None
+) -> tuple[PowerCourse, ...]:
     """Return the course of one run of every cell that has one: the first of its repeats.
 
     Args:
         groups: Subject key → (workload, scenario) → the entries of its repeats.
+        most: Up to so many of one place, where no more are shown: each has files of its own to be read; all for ``None``.
     """
     places = dict.fromkeys(place for group in groups.values() for place in group)
-    ordered = sorted(places, key=lambda place: (place[1], place[0]))
-    made = (power_course(group[place][0], key) for place in ordered for key, group in groups.items() if place in group)
-    return tuple(course for course in made if course is not None)
+    found: list[PowerCourse] = []
+    for place in sorted(places, key=lambda place: (place[1], place[0])):
+        made = (power_course(group[place][0], key) for key, group in groups.items() if place in group)
+        found += islice((course for course in made if course is not None), most)
+    return tuple(found)

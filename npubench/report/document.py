@@ -63,7 +63,7 @@ class Told:
     """
 
     finding: Finding
-    part: Literal["rule", "meaning", "observed", "required", "advice", "whole"]
+    what: Literal["rule", "meaning", "observed", "required", "advice", "whole"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from npubench.analyze.estimate import Estimate
 from npubench.plan.hardware import Hardware, shipped_hardware
 from npubench.record.schema import Record
 from npubench.record.store import Entry
 from npubench.report.advice import WEIGHTS, Advice, Symptom, rank
+from npubench.report.advice_memory import memory_symptoms
 from npubench.report.advice_time import time_symptoms
 from npubench.report.advice_work import curve_symptoms, work_symptoms
 from npubench.report.cited import cited
@@ -24,12 +25,14 @@ from npubench.report.document import (
     Phrase,
     Row,
     Section,
-    Text,
 )
 from npubench.report.feedback_accuracy import Layers, accuracy_section
-from npubench.report.feedback_cases import Case, find_cases, of_target
+from npubench.report.feedback_audits import audit_section, audit_symptoms
+from npubench.report.feedback_cases import Case, Key, find_cases, of_target
 from npubench.report.feedback_curves import curve_section, find_curves
 from npubench.report.feedback_energy import energy_section, splits
+from npubench.report.feedback_memory import growth_known, memory_section
+from npubench.report.feedback_operators import Profiled, find_profiles, operators_section
 from npubench.report.feedback_roofline import roofline_section
 from npubench.report.feedback_versions import find_regressions, find_stretches, regression_symptoms, version_section
 from npubench.report.frame import make_document
@@ -60,7 +63,8 @@ def build_feedback(
     curves = find_curves(cases)
     stretches = find_stretches(mine)
     regressions = find_regressions(stretches)
-    symptoms = [*_symptoms(cases, entries), *regression_symptoms(regressions, cases)]
+    profiles = find_profiles(cases, [entry.record for entry in mine])
+    symptoms = [*_symptoms(cases, entries, profiles), *regression_symptoms(regressions, cases)]
     symptoms += [symptom for curve in curves for symptom in curve_symptoms(curve)]
     measured = [case for case in cases if case.measured]
     advice = rank(symptoms, len(measured))
@@ -68,13 +72,15 @@ def build_feedback(
     sections: list[Section] = [
         _summary(advice, cases),
         *([_details(advice)] if advice else []),
-        _operators(cases),
+        audit_section(cases),
+        operators_section(cases, profiles),
         roofline_section(cases, catalogue),
         *([curves_there] if (curves_there := curve_section(curves)) is not None else []),
         accuracy_section(cases, layers),
         energy_section(found, cases),
+        *([memory_there] if (memory_there := memory_section(cases)) is not None else []),
         version_section(stretches, regressions, cases),
-        _unknown(cases),
+        _unknown(cases, profiles),
     ]
     runs = cited(sections)
     chosen = [entry for entry in entries if entry.record.run_id in runs]
@@ -82,7 +88,7 @@ def build_feedback(
     return make_document("feedback", target, chosen, sections, facts)
 
 
-def _symptoms(cases: Sequence[Case], entries: Sequence[Entry]) -> Iterator[Symptom]:
+def _symptoms(cases: Sequence[Case], entries: Sequence[Entry], profiles: Mapping[Key, Profiled]) -> Iterator[Symptom]:
     beside: dict[tuple[str, str, str], list[Record]] = {}
     for entry in entries:
         spec = entry.record.spec
@@ -93,8 +99,10 @@ def _symptoms(cases: Sequence[Case], entries: Sequence[Entry]) -> Iterator[Sympt
     for case in cases:
         system, target, precision, workload = case.key[:4]
         others = [r for r in beside[system, precision, workload] if r.spec.target.name != target and not r.system.simulated]
+        yield from audit_symptoms(case)
         yield from time_symptoms(case)
-        yield from work_symptoms(case, others, families[(*case.key[:2], *case.key[3:])])
+        yield from memory_symptoms(case)
+        yield from work_symptoms(case, others, families[(*case.key[:2], *case.key[3:])], profiles.get(case.key))
 
 
 def _summary(advice: Sequence[Advice], cases: Sequence[Case]) -> Section:
@@ -182,51 +190,23 @@ def _detail(advice: Advice) -> Section:
     return Section(f"advice-{kind}", heading, (Paragraph((Phrase(f"advice.{kind}.text"),)), grid), blocks)
 
 
-def _operators(cases: Sequence[Case]) -> Section:
-    """Return where operators ran, by the runtime's own account."""
-    rows = []
-    seen: set[tuple[object, ...]] = set()
-    for case in cases:
-        artefact = case.record.artefact
-        place = (case.key[0], case.key[2], case.key[3], artefact.digest if artefact else "")
-        if artefact is None or place in seen:
-            continue
-        seen.add(place)
-        runs = case.runs
-        told = artefact.host_operators is not None
-        cells = (
-            Cell(artefact.device_operators if told else Phrase("feedback.operators.untold"), runs),
-            Cell(artefact.host_operators if told else None, runs),
-            Cell(Text(artefact.offload_source or ""), runs),
-            Cell(Text(artefact.compiler), runs),
-        )
-        rows.append(Row(case.place(), cells))
-    grid = Grid(
-        name="operators",
-        caption=Phrase("feedback.operators.caption"),
-        columns=(
-            Column(Phrase("feedback.column.place")),
-            Column(Phrase("feedback.operators.device"), True),
-            Column(Phrase("feedback.operators.host"), True),
-            Column(Phrase("feedback.operators.account")),
-            Column(Phrase("feedback.operators.compiler")),
-        ),
-        rows=tuple(rows),
-    )
-    lead = Paragraph((Phrase("feedback.operators.lead"),))
-    return Section("operators", Phrase("feedback.operators.heading"), (lead, grid))
-
-
-def _unknown(cases: Sequence[Case]) -> Section:
+def _unknown(cases: Sequence[Case], profiles: Mapping[Key, Profiled]) -> Section:
     """Return what records do not tell, and what would."""
     missing = list(UNKNOWN)
+    measured = [case for case in cases if case.measured]
+    untimed = sum(case.key not in profiles or profiles[case.key].operators.reason is not None for case in measured)
+    if measured and not untimed:
+        missing.remove("operator-times")
+    counts = {"count": untimed, "all": len(measured)}
+    if growth_known(cases):
+        missing.remove("memory-growth")
     if not any(case.record.energy for case in cases):
         missing.append("energy")
     if not any(case.record.client is not None for case in cases):
         missing.append("client")
     untraced = sum(not case.traced for case in cases)
     rows = tuple(
-        Row(Cell(Phrase(f"feedback.unknown.{name}")), (Cell(Phrase(f"feedback.unknown.{name}.why")),)) for name in missing
+        Row(Cell(Phrase(f"feedback.unknown.{name}")), (Cell(Phrase(f"feedback.unknown.{name}.why", counts)),)) for name in missing
     )
     grid = Grid(
         name="unknown",

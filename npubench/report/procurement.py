@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from npubench.plan.hardware import Hardware, shipped_hardware
 from npubench.record.store import Entry
+from npubench.report.cited import cited
 from npubench.report.differences import MISSING
-from npubench.report.document import Cell, Column, Document, Fact, Grid, Paragraph, Phrase, Plot, Row, Section, Text
+from npubench.report.document import Cell, Column, Document, Fact, Grid, Paragraph, Phrase, Row, Section, Text
 from npubench.report.frame import make_document
 from npubench.report.operating_cost import Costs
 from npubench.report.procurement_costs import cost_sections
@@ -16,6 +17,7 @@ from npubench.report.procurement_places import SIX, missing_section, place_secti
 from npubench.report.procurement_plots import batch_plots
 from npubench.report.procurement_scores import score_section
 from npubench.report.procurement_summary import summary_section
+from npubench.report.procurement_trust import trust_section
 from npubench.report.requirements import Sheet
 from npubench.report.scoring import score_all
 from npubench.report.sizing import size_all
@@ -44,22 +46,23 @@ def build_procurement(
         InputError: There is no such reference, or there are several.
     """
     catalogue = hardware if hardware is not None else shipped_hardware()
-    lineup = line_up(entries, reference, catalogue)
+    batches = {line.asked.batch for line in sheet.lines if line.asked.batch} if sheet is not None else set()
+    lineup = line_up(entries, reference, catalogue, batches)
     scores = score_all(lineup, sheet) if sheet is not None else ()
     sized = size_all(lineup, costs.file.service[0], costs) if costs is not None and costs.file.service else ()
     sections = [summary_section(lineup, sheet, scores, sized, costs is not None)]
     if sheet is not None:
         sections.append(score_section(lineup, sheet, scores))
     places = tuple(place_section(lineup, spot) for spot in lineup.spots)
-    sections.append(Section("places", Phrase("procurement.places.heading"), (_lead(),), places))
-    if batches := batch_plots(entries):
-        sections.append(Section("batches", Phrase("procurement.batches.heading"), batches))
+    sections.append(Section("places", Phrase("procurement.places.heading"), (_lead(lineup),), places))
+    sections.append(trust_section(lineup))
+    if plots := batch_plots(entries):
+        sections.append(Section("batches", Phrase("procurement.batches.heading"), plots))
     if costs is not None:
         sections += cost_sections(lineup, costs, catalogue)
     sections += [missing_section(lineup), _differences(lineup), _reading()]
-    used = {(s.records[0].system.system_id, run) for spot in lineup.spots for s in spot.standings for run in s.runs}
-    used |= _plotted(sections, entries)
-    chosen = [entry for entry in entries if (entry.record.system.system_id, entry.record.run_id) in used]
+    named = cited(sections)
+    chosen = [entry for entry in entries if entry.record.run_id in named]
     facts = [Fact(Phrase("document.fact.runs"), Cell(len(chosen)))]
     if lineup.reference:
         facts.append(Fact(Phrase("document.fact.reference"), Cell(Text(lineup.label(lineup.reference)))))
@@ -70,22 +73,9 @@ def build_procurement(
     return make_document("procurement", subject, chosen, sections, facts)
 
 
-def _plotted(sections: Sequence[Section], entries: Sequence[Entry]) -> set[tuple[str, str]]:
-    """Return the runs behind the curves over batch, which are more than those that candidates stand on."""
-    named = {
-        run
-        for section in sections
-        if section.name == "batches"
-        for plot in section.blocks
-        if isinstance(plot, Plot)
-        for row in plot.table.rows
-        for run in row.heading.runs
-    }
-    return {(e.record.system.system_id, e.record.run_id) for e in entries if e.record.run_id in named}
-
-
-def _lead() -> Paragraph:
-    return Paragraph((Phrase("procurement.places.lead"), Phrase("procurement.places.reading")))
+def _lead(lineup: Lineup) -> Paragraph:
+    gone = (Phrase("procurement.places.superseded", {"count": lineup.superseded}),) if lineup.superseded else ()
+    return Paragraph((Phrase("procurement.places.lead"), Phrase("procurement.places.reading"), *gone))
 
 
 def _differences(lineup: Lineup) -> Section:

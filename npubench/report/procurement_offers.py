@@ -7,7 +7,7 @@ efficiency, accelerator utilisation, accuracy. Nothing is measured or compared h
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.metrics import HEADLINE, percentile_key
@@ -19,7 +19,8 @@ from npubench.record.schema import Record
 from npubench.record.store import Entry
 from npubench.report.comparison import build_page
 from npubench.report.page import Cell, ComparisonPage, EnergyCell, EnergyLine, Subject
-from npubench.report.select import latest
+from npubench.report.procurement_loads import Measurement, choose_loads, load_of
+from npubench.report.run_plots import MOST
 
 #: (workload, scenario).
 Place = tuple[str, str]
@@ -46,6 +47,7 @@ class Standing:
         records: Its repeats.
         rank: 1 for the best, shared by those whose intervals overlap; ``None`` where it must not be ranked.
         tied: Whether another shares the rank.
+        loads: Everything it was measured under here where that is more than one load, the one it stands with first.
     """
 
     offer: str
@@ -54,6 +56,7 @@ class Standing:
     records: tuple[Record, ...]
     rank: int | None = None
     tied: bool = False
+    loads: tuple[Measurement, ...] = ()
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -104,12 +107,23 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Lineup:
-    """All candidates and all places, with the comparison they come from; ``reference`` is a subject's key, or empty."""
+    """All candidates and all places, with the comparison they come from.
+
+    Args:
+        page: The comparison.
+        offers: The candidates, the reference first.
+        reference: The reference's key, or empty.
+        spots: The places, in order.
+        superseded: How many runs stand nowhere: of the same load, but looser or older than another measurement.
+        batches: Batch → the same of runs with that batch alone, for requirements that name one.
+    """
 
     page: ComparisonPage
     offers: tuple[Subject, ...]
     reference: str
     spots: tuple[Spot, ...]
+    superseded: int = 0
+    batches: Mapping[int, Lineup] = field(default_factory=dict)
 
     def label(self, offer: str) -> str:
         """Return what a candidate is called."""
@@ -120,19 +134,25 @@ class Lineup:
         return next((spot for spot in self.spots if spot.place == place), None)
 
 
-def line_up(entries: Sequence[Entry], reference: str = "", hardware: Hardware | None = None) -> Lineup:
+def line_up(
+    entries: Sequence[Entry], reference: str = "", hardware: Hardware | None = None, batches: Iterable[int] = ()
+) -> Lineup:
     """Set all candidates among ``entries`` beside each other, and beside the reference.
 
     Args:
-        entries: Runs of a store; of a place that was measured more than once, the strictest and latest counts.
+        entries: Runs of a store; of one load that was measured more than once, the strictest and latest counts, and of several
+            loads the best that may be ranked (``procurement_loads``).
         reference: The reference as target, ``target/precision``, or the label it has in a report; empty for none.
         hardware: The hardware catalogue; the installed one where it is ``None``.
+        batches: Batches that runs are wanted of by themselves as well.
 
     Raises:
         InputError: There is no such reference, or there are several; names them.
     """
-    chosen = [_without_round(entry) for entry in latest(entries)]
-    page = build_page("", chosen, _reference_label(reference, chosen) if reference else None, hardware)
+    measured = choose_loads(entries)
+    chosen = [_without_round(entry) for loads in measured.values() for entry in loads[0].entries]
+    chosen.sort(key=lambda entry: entry.record.run_id)
+    page = build_page("", chosen, _reference_label(reference, chosen) if reference else None, hardware, MOST)
     base = page.baseline if reference else ""
     by_run = {(e.record.system.system_id, e.record.run_id): e.record for e in chosen}
     systems = {subject.key: subject.system_id for subject in page.subjects}
@@ -141,20 +161,39 @@ def line_up(entries: Sequence[Entry], reference: str = "", hardware: Hardware | 
     for table in page.tables:
         for row in table.rows:
             place = (row.workload, table.scenario)
-            standings = [
-                Standing(
-                    offer=cell.subject,
-                    cell=cell,
-                    energy=energies[place][cell.subject],
-                    records=tuple(by_run[systems[cell.subject], run] for run in cell.run_id.split(", ")),
-                )
-                for cell in row.cells
-            ]
+            standings = []
+            for cell in row.cells:
+                records = tuple(by_run[systems[cell.subject], run] for run in cell.run_id.split(", "))
+                loads = _loads(measured, records[0])
+                standings.append(Standing(cell.subject, cell, energies[place][cell.subject], records, loads=loads))
             standings.sort(key=lambda standing: standing.offer != base)
             ranked = _ranked(standings, table.headline, table.higher_is_better)
             spots.append(Spot(place, row.title, _brief(row.title), row.task, row.gate_metric, row.gate_higher_is_better, ranked))
     offers = tuple(sorted(page.subjects, key=lambda subject: subject.key != base))
-    return Lineup(page, offers, base, tuple(sorted(spots, key=lambda spot: spot.place)))
+    against = next((subject for subject in offers if subject.key == base), None)
+    return Lineup(
+        page=page,
+        offers=offers,
+        reference=base,
+        spots=tuple(sorted(spots, key=lambda spot: spot.place)),
+        superseded=len(entries) - sum(len(each.entries) for loads in measured.values() for each in loads),
+        batches={batch: _with_batch(entries, batch, against, hardware) for batch in sorted(set(batches))},
+    )
+
+
+def _with_batch(entries: Sequence[Entry], batch: int, against: Subject | None, hardware: Hardware | None) -> Lineup:
+    """Return candidates by their runs with one batch; without a reference where that was not measured with it."""
+    there = [entry for entry in entries if load_of(entry.record).batch == batch]
+    wanted = None if against is None else (against.target, against.precision, against.system_id)
+    labels = (label for label, named in _labels(there).items() if named == wanted)
+    return line_up(there, next(labels, ""), hardware)
+
+
+def _loads(measured: Mapping[tuple[str, str, str, str, str], tuple[Measurement, ...]], record: Record) -> tuple[Measurement, ...]:
+    """Return everything that the candidate of a run was measured under in its place; empty where that is one load."""
+    spec = record.spec
+    cell = (record.system.system_id, spec.target.name, spec.precision, spec.workload, spec.load.scenario.value)
+    return found if len(found := measured[cell]) > 1 else ()
 
 
 def _brief(title: Mapping[str, str]) -> Mapping[str, str]:
@@ -175,9 +214,7 @@ def _reference_label(text: str, entries: Sequence[Entry]) -> str:
     Raises:
         InputError: None is, or several are.
     """
-    specs = {(e.record.system.system_id, e.record.spec.target.name, e.record.spec.precision) for e in entries}
-    wide = len({system for system, _, _ in specs}) > 1
-    labels = {" · ".join([t, p, *([s] if wide else [])]): (t, p, s) for s, t, p in sorted(specs)}
+    labels = _labels(entries)
     meant = [label for label, (t, p, _) in labels.items() if text in (t, f"{t}/{p}", label)]
     if not meant:
         there = dict.fromkeys(f"{t}/{p}" for t, p, _ in labels.values())
@@ -185,6 +222,13 @@ def _reference_label(text: str, entries: Sequence[Entry]) -> str:
     if len(meant) > 1:
         raise InputError(f"--reference '{text}': several are called so; choose one of: {', '.join(repr(m) for m in meant)}")
     return meant[0]
+
+
+def _labels(entries: Sequence[Entry]) -> dict[str, tuple[str, str, str]]:
+    """Return the label of every candidate among ``entries`` → (target, precision, system)."""
+    specs = {(e.record.system.system_id, e.record.spec.target.name, e.record.spec.precision) for e in entries}
+    wide = len({system for system, _, _ in specs}) > 1
+    return {" · ".join([t, p, *([s] if wide else [])]): (t, p, s) for s, t, p in sorted(specs)}
 
 
 def _ranked(standings: Sequence[Standing], metric: str, higher_is_better: bool) -> tuple[Standing, ...]:

@@ -23,6 +23,8 @@ from npubench.report.document import (
 )
 from npubench.report.efficiency import POLICY
 from npubench.report.page import EnergyLine, Subject
+from npubench.report.procurement_loads import load_of
+from npubench.report.procurement_measured import batch_cell, load_blocks
 from npubench.report.procurement_offers import Lineup, Place, Spot, Standing, latency, metric, power, utilisation
 from npubench.report.procurement_plots import place_plots
 from npubench.report.verdicts import conditions, policy_mark, status_mark, times, verdict_mark
@@ -47,6 +49,7 @@ def place_section(lineup: Lineup, spot: Spot) -> Section:
         ),
         _metrics(lineup, spot, name),
         _standing_grid(lineup, spot, name),
+        *load_blocks(lineup, spot, name),
     ]
     if lineup.reference:
         blocks.append(_ratios(lineup, spot, name))
@@ -142,7 +145,8 @@ def _standing_grid(lineup: Lineup, spot: Spot, name: str) -> Grid:
                     ),
                     Cell(Phrase(f"grade.{standing.cell.grade}"), standing.runs),
                     Cell(len(standing.records), standing.runs),
-                    Cell(_batch(standing), standing.runs),
+                    batch_cell(standing),
+                    Cell(load_of(standing.records[0]).in_flight, standing.runs),
                     Cell(_doubts(doubts), standing.runs),
                 ),
             )
@@ -157,16 +161,12 @@ def _standing_grid(lineup: Lineup, spot: Spot, name: str) -> Grid:
             Column(Phrase("document.column.grade")),
             Column(Phrase("procurement.column.repeats"), True),
             Column(Phrase("procurement.column.batch"), True),
+            Column(Phrase("procurement.column.in-flight"), True),
             Column(Phrase("procurement.column.findings")),
         ),
         rows=tuple(rows),
         remarks=(Phrase("procurement.standing.remark"),),
     )
-
-
-def _batch(standing: Standing) -> int | None:
-    batch = standing.records[0].provenance.settings.get("batch")
-    return batch if isinstance(batch, int) else None
 
 
 def _doubts(rules: Iterable[str]) -> Phrase:

@@ -68,10 +68,9 @@ def bound(line: Line, value: float | None) -> Setting | None:
 def what(line: Line) -> Phrase:
     """Return what a line asks for, in words."""
     asked = line.asked
-    name = "procurement.asked.domain" if asked.domain else "procurement.asked"
-    return Phrase(
-        name, {"metric": asked.metric, "domain": asked.domain or "", "workload": asked.workload, "scenario": asked.scenario}
-    )
+    named = "-".join(name for name, value in (("domain", asked.domain), ("batch", asked.batch)) if value)
+    values = {"metric": asked.metric, "domain": asked.domain or "", "workload": asked.workload, "scenario": asked.scenario}
+    return Phrase(f"procurement.asked.{named}" if named else "procurement.asked", {**values, "batch": asked.batch})
 
 
 def _asked(sheet: Sheet) -> Grid:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from npubench.analyze.estimate import Estimate, absent
+from npubench.report.audit_states import failed_audits
 from npubench.report.document import Block, Cell, Column, Grid, Mark, Notice, Phrase, Points, Row, Section, Text
 from npubench.report.efficiency import POLICY
 from npubench.report.page import Subject
@@ -87,6 +88,11 @@ def summary_section(
     blocks: list[Block] = []
     if not any(not s.decides and s.cell.status == "ok" for spot in lineup.spots for s in spot.standings):
         blocks.append(Notice("stop", Phrase("procurement.summary.nothing-decides")))
+    for subject in lineup.offers:
+        if caught := sum(_caught(standing) for standing in _standings(lineup, subject.key)):
+            names = ", ".join(_audits(lineup, subject.key))
+            sentence = Phrase("procurement.summary.audit-failed", {"name": subject.label, "number": caught, "audits": names})
+            blocks.append(Notice("stop", sentence))
     if not lineup.reference:
         blocks.append(Notice("note", Phrase("procurement.summary.no-reference")))
     if not candidates:
@@ -190,6 +196,7 @@ def caveat(lineup: Lineup, subject: Subject, standings: Sequence[Standing]) -> P
     absent_places = len(lineup.spots) - count
     for name, number in (
         ("simulated", count if subject.simulated else 0),
+        ("audit", sum(map(_caught, standings))),
         ("failed", doubts.count("failed")),
         ("invalid", doubts.count("invalid")),
         ("smoke", doubts.count("smoke")),
@@ -207,6 +214,17 @@ def caveat(lineup: Lineup, subject: Subject, standings: Sequence[Standing]) -> P
                 f"procurement.caveat.{name}", {"number": number, "all": count if name != "not-run" else len(lineup.spots)}
             )
     return Phrase("procurement.caveat.none")
+
+
+def _caught(standing: Standing) -> bool:
+    """Return whether an audit of a candidate failed in a place, so that it is ranked nowhere there."""
+    return any(failed_audits(record) for record in standing.records)
+
+
+def _audits(lineup: Lineup, offer: str) -> list[str]:
+    """Return the audits that a candidate failed anywhere."""
+    records = (record for standing in _standings(lineup, offer) for record in standing.records)
+    return list(dict.fromkeys(audit.name for record in records for audit in failed_audits(record)))
 
 
 def _below(standing: Standing) -> bool:

@@ -6,15 +6,17 @@ import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
+from npubench.analyze.block_bootstrap import Blocks, cut
 from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.finding import Finding
-from npubench.analyze.intervals import block_medians, rank_test, ratio_of_percentiles, split_windows
+from npubench.analyze.intervals import block_medians, rank_test, ratio_of_blocks, split_windows
 from npubench.analyze.metrics import HEADLINE
 from npubench.analyze.repeats import mean_over_repeats, wide_interval, widened
-from npubench.contract.runspec import Scenario
 from npubench.measure.trace import Trace, read_trace
 from npubench.plan.grades import GRADES
 from npubench.record.schema import Record
@@ -27,12 +29,34 @@ CONFIDENCE = 0.95
 ALPHA = 0.01
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Measured:
-    """One side: the records of its repeats and the traces of those that have a readable one, in the same order."""
+    """One side: the records of its repeats and the traces of those that have a readable one, in the same order.
+
+    What a comparison makes of the traces is made once, however many it is compared with.
+    """
 
     records: tuple[Record, ...]
     traces: tuple[Trace, ...]
+
+    @cached_property
+    def series(self) -> NDArray[np.float64]:
+        """Nearly independent stretches of all repeats: window rates or block medians, larger = better or worse alike."""
+        higher = HEADLINE[self.records[0].spec.load.scenario].higher_is_better
+        return np.concatenate([_stretches(trace, higher) for trace in self.traces])
+
+    @cached_property
+    def _cut(self) -> dict[float, Blocks]:
+        return {}
+
+    def blocks(self, percentile: float) -> Blocks | None:
+        """Return the first repeat's latencies as blocks of the bootstrap; ``None`` where it has none."""
+        if percentile not in self._cut:
+            latencies = self.traces[0].query_latencies_ns()
+            if not latencies.size:
+                return None
+            self._cut[percentile] = cut(latencies, percentile)
+        return self._cut[percentile]
 
 
 def read_measured(entries: Sequence[Entry]) -> Measured:
@@ -121,7 +145,7 @@ def compare(a: Measured, b: Measured) -> Ratio:
         estimate = _of_rates(a.records[0].metrics[headline.metric], b.records[0].metrics[headline.metric])
     else:
         estimate = _of_latencies(a, b)
-    test = rank_test(_series(a, scenario), _series(b, scenario), ALPHA)
+    test = rank_test(a.series, b.series, ALPHA)
     p = None if test is None else test.p
     conditions = unlike_among(a.records, b.records)
     verdict = _verdict(estimate, p)
@@ -137,16 +161,11 @@ def _verdict(estimate: Estimate, p: float | None) -> Verdict:
     return "worse" if estimate.high < 1 else "indistinguishable"
 
 
-def _series(side: Measured, scenario: Scenario) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return nearly independent stretches of all repeats: window rates or block medians, larger = better or worse alike."""
-    parts = []
-    for trace in side.traces:
-        if HEADLINE[scenario].higher_is_better:
-            windows = split_windows(trace.done_ns, np.ones(trace.samples, np.int64), trace.start_ns, trace.end_ns)
-            parts.append(np.zeros(0) if windows is None else windows.rates[1:-1])
-        else:
-            parts.append(block_medians(trace.query_latencies_ns()))
-    return np.concatenate(parts)
+def _stretches(trace: Trace, rates: bool) -> NDArray[np.float64]:
+    if not rates:
+        return block_medians(trace.query_latencies_ns())
+    windows = split_windows(trace.done_ns, np.ones(trace.samples, np.int64), trace.start_ns, trace.end_ns)
+    return np.zeros(0) if windows is None else windows.rates[1:-1]
 
 
 def _of_rates(a: Estimate, b: Estimate) -> Estimate:
@@ -168,9 +187,10 @@ def _of_latencies(a: Measured, b: Measured) -> Estimate:
     each holds with 99 % on its own, so the four together hold with more than 95 % (Bonferroni).
     """
     one, other = a.records[0], b.records[0]
-    estimate = ratio_of_percentiles(
-        b.traces[0].query_latencies_ns(), a.traces[0].query_latencies_ns(), one.spec.load.percentile, confidence=CONFIDENCE
-    )
+    below, above = (side.blocks(one.spec.load.percentile) for side in (a, b))
+    if below is None or above is None:
+        return absent("ratio", "one of the two has no values", 0)
+    estimate = ratio_of_blocks(above, below, confidence=CONFIDENCE)
     if estimate.low is not None:
         return estimate
     metric = HEADLINE[one.spec.load.scenario].metric

@@ -83,6 +83,8 @@ class Requirement(Part):
     """The most that is allowed."""
     precision: Precision | None = None
     """Only candidates of this precision; any where it is left out."""
+    batch: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Only runs with this batch; left out, each candidate's best where it was measured with several."""
     domain: Literal["chip", "card", "board", "host", "wall"] | None = None
     """What a bound on power or energy covers."""
     weight: Annotated[float, Field(ge=0, le=1e6, strict=False)] = 0.0
@@ -162,7 +164,7 @@ def read_sheet(path: Path, workloads: Iterable[str]) -> Sheet:
         lines.append(_line(n + 1, asked))
     seen: dict[tuple[object, ...], int] = {}
     for n, asked in enumerate(written.requirement):
-        key = (asked.workload, asked.scenario, asked.metric, asked.precision, asked.domain)
+        key = (asked.workload, asked.scenario, asked.metric, asked.precision, asked.batch, asked.domain)
         if key in seen:
             raise InputError(f"{path}: requirement[{n}]: asks for the same as requirement[{seen[key]}]; join the two into one")
         seen[key] = n

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from npubench.analyze.estimate import Estimate
 from npubench.record.schema import Energy, PhaseTime, Record
 from npubench.record.store import Entry
+from npubench.report.audit_states import audits_of, state_word
 from npubench.report.differences import system_rows
 from npubench.report.document import (
+    Block,
     Cell,
     Column,
     Content,
@@ -27,11 +29,14 @@ from npubench.report.document import (
     Text,
     Titles,
 )
+from npubench.report.feedback_cases import find_cases
+from npubench.report.feedback_operators import Profiled, profile_blocks
+from npubench.report.memory_course import memory_blocks
+from npubench.report.run_health import client_blocks, ranging_blocks, stability_blocks
 from npubench.report.run_traces import trace_section
 
-#: The sign beside a status, and beside an audit's.
+#: The sign beside a status.
 SIGNS: Mapping[str, Sign] = {"ok": "pass", "invalid": "open", "failed": "fail", "skipped": "missing"}
-AUDIT_SIGNS: Mapping[str, Sign] = {"passed": "pass", "failed": "fail", "not-carried-out": "open"}
 
 
 def run_sections(entry: Entry) -> tuple[Section, ...]:
@@ -47,6 +52,11 @@ def run_sections(entry: Entry) -> tuple[Section, ...]:
         Section("energy", Phrase("serve.energy"), _energy(record)),
         trace_section(entry),
         Section("audits", Phrase("serve.audits"), _audits(record)),
+        Section("stability", Phrase("serve.stability"), stability_blocks(record)),
+        Section("client", Phrase("serve.client"), client_blocks(record)),
+        Section("ranging", Phrase("serve.ranging"), ranging_blocks(record)),
+        Section("memory", Phrase("serve.memory"), memory_blocks(entry)),
+        Section("operators", Phrase("serve.operators"), _operators(entry)),
         Section("phases", Phrase("serve.phases"), tuple(_phases(record))),
         Section("system", Phrase("serve.system"), tuple(_system(record))),
     )
@@ -107,6 +117,18 @@ def _energy(record: Record) -> tuple[Grid | Paragraph, ...]:
     return (_grid("energy", ("sensor", "domain", "evidence", *names), map(row, record.energy), numeric=names),)
 
 
+def _operators(entry: Entry) -> tuple[Block, ...]:
+    """Return the run's profile, or why there is none; nothing where none was asked for."""
+    found = entry.record.operators
+    if found is None:
+        return ()
+    if found.reason is not None:
+        return (Paragraph((Phrase("serve.no-operators"), Reason(found.reason))),)
+    (case,) = find_cases([entry])
+    own_clock = Paragraph((Phrase("feedback.operators.own-clock"),))
+    return (own_clock, *profile_blocks(1, Profiled(case, entry.record.run_id, found)))
+
+
 def _audits(record: Record) -> tuple[Grid | Paragraph, ...]:
     if not record.audits:
         return (Paragraph((Phrase("serve.no-audits"),)),)
@@ -114,12 +136,12 @@ def _audits(record: Record) -> tuple[Grid | Paragraph, ...]:
         Row(
             Cell(Phrase(f"audit.{audit.name}")),
             (
-                Cell(Mark(AUDIT_SIGNS[audit.status], Phrase(f"audit-status.{audit.status}"))),
+                Cell(state_word(state)),
                 Cell(Reason(audit.observed)),
                 Cell(Reason(audit.required)),
             ),
         )
-        for audit in record.audits
+        for audit, state in audits_of(record)
     )
     return (_grid("audits", ("audit", "status", "observed", "required"), rows),)
 

@@ -37,6 +37,8 @@ STEPS, IN_TABLE = 120, 24
 #: Quantiles that a distribution is drawn through, and those in the table behind it.
 QUANTILES = (*np.linspace(0.0, 0.9, 19), *(1 - 10.0 ** -np.linspace(1.1, 5, 40)))
 SHOWN = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
+#: As many changes of level are marked in a picture; the table has all.
+MARKED = 6
 #: Queries on one page of the slowest.
 A_PAGE = 50
 
@@ -122,10 +124,10 @@ def _blocks(entry: Entry) -> Iterator[Block]:
         return
     if len(latencies) > 1:
         yield _distribution(entry, latencies)
-        yield _over_time(trace, latencies, trace.done_ns[last - 1])
+        yield _over_time(entry, trace, latencies, trace.done_ns[last - 1])
     else:
         yield Paragraph((Phrase("serve.one-query"),))
-        yield _over_time(trace, trace.done_ns - trace.started_ns, trace.done_ns, "service")
+        yield _over_time(entry, trace, trace.done_ns - trace.started_ns, trace.done_ns, "service")
     try:
         yield from _power(entry)
     except (OSError, ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
@@ -160,8 +162,8 @@ def _distribution(entry: Entry, latencies: NDArray[np.int64]) -> Plot:
     )
 
 
-def _over_time(trace: Trace, took: NDArray[np.int64], done: NDArray[np.int64], what: str = "latency") -> Plot:
-    """Return the middle and the highest of what was completed in each step of the window."""
+def _over_time(entry: Entry, trace: Trace, took: NDArray[np.int64], done: NDArray[np.int64], what: str = "latency") -> Plot:
+    """Return the middle and the highest of what was completed in each step of the window, and where its level changed."""
     edges = np.linspace(trace.start_ns, max(trace.end_ns, trace.start_ns + 1), min(STEPS, max(len(took) // 4, 4)) + 1)
     places = np.clip(np.digitize(done, edges) - 1, 0, len(edges) - 2)
     middle, highest = _binned(places, took.astype(np.float64), len(edges) - 1)
@@ -182,8 +184,18 @@ def _over_time(trace: Trace, took: NDArray[np.int64], done: NDArray[np.int64], w
         x=Axis(Phrase("serve.axis.time"), "s"),
         y=Axis(Phrase(f"serve.axis.{what}"), "ns", from_zero=True),
         series=series,
+        levels=_changes(entry),
         table=Grid("over-time-data", Phrase(f"serve.over-time.{what}"), _columns("time", "middle", "highest"), rows),
     )
+
+
+def _changes(entry: Entry) -> tuple[Level, ...]:
+    """Return the places in the window where the record says that the level changed; the largest where they are many."""
+    found = entry.record.stability
+    if found is None:
+        return ()
+    points = sorted(zip(found.change_points, found.changes, strict=False), key=lambda point: -abs(point[1]))[:MARKED]
+    return tuple(Level(Phrase("serve.change-of", {"change": change}), at, across=False) for at, change in sorted(points))
 
 
 def _power(entry: Entry) -> Iterator[Plot]:

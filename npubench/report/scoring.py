@@ -101,14 +101,16 @@ def total(judged: tuple[Judged, ...]) -> Estimate:
 
 def _judge(lineup: Lineup, line: Line, offer: str) -> Judged:
     asked = line.asked
-    spot = lineup.spot((asked.workload, asked.scenario))
+    there = lineup if asked.batch is None else lineup.batches[asked.batch]
+    spot = there.spot((asked.workload, asked.scenario))
     standing = spot.of(offer) if spot is not None else None
     subject = next(subject for subject in lineup.offers if subject.key == offer)
     if asked.precision is not None and subject.precision != asked.precision:
         gone = absent(line.unit, f"asked of {asked.precision}, this candidate is {subject.precision}")
         return Judged(line, gone, "missing", 0.0, 1.0, "", ())
     if standing is None:
-        return Judged(line, absent(line.unit, "not run"), "missing", 0.0, 1.0, "", ())
+        gone = absent(line.unit, "not run" if asked.batch is None else f"not run with a batch of {asked.batch}")
+        return Judged(line, gone, "missing", 0.0, 1.0, "", ())
     value = value_of(standing, line, bool(lineup.reference))
     if value.value is None:
         return Judged(line, value, "missing", 0.0, 1.0, "", standing.runs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,12 +42,13 @@ def coordinates(record: Record) -> dict[str, str]:
     }
 
 
-def select(text: str, store: Store) -> Selection:
+def select(text: str, store: Store, entries: Sequence[Entry] | None = None) -> Selection:
     """Choose runs.
 
     Args:
         text: A store's or a run's folder; or ``key=value`` pairs joined by commas; or ``target`` or ``target/precision``.
         store: Where pairs and targets are looked up.
+        entries: Its runs, where they have been read before: there may be thousands.
 
     Raises:
         InputError: Nothing matches; names what there is.
@@ -61,7 +62,7 @@ def select(text: str, store: Store) -> Selection:
             raise InputError(f"{path}: no readable run in this store")
         return Selection(text, {"store": text}, found)
     fixed = _pairs(text)
-    entries, _ = store.read()
+    entries = store.read()[0] if entries is None else entries
     if not entries:
         raise InputError(f"{store.root}: there is no run in this store; 'npubench run SUITE' makes some, --store names another")
     for key, value in fixed.items():

@@ -41,6 +41,14 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
+class Around:
+    """Where a report stands that a server shows: the pages above it, and the page of every run by (system, run)."""
+
+    trail: tuple[Link, ...]
+    runs: Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True, slots=True)
 class ServedPage:
     """A page.
 

@@ -106,6 +106,7 @@ class SimulatedExecutor(Executor):
         self._log = tuple(array("q") for _ in fields(Truth))
         self._closed = False
         self._meter = Meter(device, self.law)
+        self._left_behind: list[bytes] = []
 
     def execute(self, inputs: Tensors) -> Tensors:
         """Run one request and return its outputs once its service time is over."""
@@ -182,6 +183,8 @@ class SimulatedExecutor(Executor):
         except BaseException:
             self._release(time.monotonic_ns())
             raise
+        if self._options.leak_bytes:
+            self._left_behind.append(b"\x01" * self._options.leak_bytes)  # written to, so that the kernel gives pages for it
         before = self._last.get(batch)
         if self._options.fault == "stale":
             self._last[batch] = outputs

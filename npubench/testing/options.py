@@ -24,6 +24,7 @@ class SimulatedOptions:
         asynchronous: Whether it completes natively, by ``submit`` and threads of its own.
         fault: One of :data:`npubench.testing.faults.FAULTS`.
         fault_after: How many requests are good before the fault, counted from load, warm-up and accuracy included.
+        leak_bytes: How much each request leaves behind for ever, bytes: a leak of a known rate.
         truth: A file that ``close`` writes the truth log to: an ``.npz`` with the columns of
             :class:`npubench.testing.executor.Truth`, when the account began, and the law: what
             :func:`npubench.testing.laws.true_joules` takes. "" = none.
@@ -59,6 +60,7 @@ class SimulatedOptions:
     asynchronous: bool = False
     fault: str = ""
     fault_after: int = 0
+    leak_bytes: int = 0
     truth: str = ""
 
     def __post_init__(self) -> None:
@@ -70,6 +72,8 @@ class SimulatedOptions:
             raise ValueError(f"course: there is no '{self.course}'{nearest(self.course, SHAPES)}")
         if self.fault_after < 0:
             raise ValueError(f"fault_after: must be 0 or more, not {self.fault_after}")
+        if self.leak_bytes < 0:
+            raise ValueError(f"leak_bytes: must be 0 or more, not {self.leak_bytes}")
 
 
 def law_of(device: str, options: SimulatedOptions) -> Law:

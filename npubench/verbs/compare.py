@@ -31,8 +31,9 @@ def compare_sides(a: str, b: str, store: Path, out: Path | None, formats: str, l
     """
     wanted = asked_formats(formats, out) if formats or out is not None else ()
     here = Store(store)
-    say_unreadable(here.read()[1] if here.root.exists() else [])
-    first, second = select(a, here), select(b, here)
+    stored, unreadable = here.read()
+    say_unreadable(unreadable)
+    first, second = select(a, here, stored), select(b, here, stored)
     pairs = pair(first, second)
     entries = latest([*first.entries, *(e for e in second.entries if e not in first.entries)])
     page = build_page(f"{a} : {b}", entries)

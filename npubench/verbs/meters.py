@@ -84,10 +84,15 @@ def sights(host: HostFile, deadline_s: float = DEADLINE_S) -> list[Sight]:
 
 
 def _check_apart(meters: Sequence[MeterSpec], place: str) -> None:
-    """Refuse two meters of a run that read the same: what they show would be added."""
+    """Refuse two meters of a run that read the same, or that would set up one instrument twice: a sum of them is wrong."""
     for n, meter in enumerate(meters):
         for other in meters[:n]:
             if (meter.kind, meter.domain, meter.settings) == (other.kind, other.domain, other.settings):
                 raise SuiteError(
                     f"{place}: meter.{meter.name}: reads what meter.{other.name} reads, and both would be added up; take one out"
+                )
+            if meter.kind == other.kind == "scpi" and meter.settings.get("address") == other.settings.get("address"):
+                raise SuiteError(
+                    f"{place}: meter.{meter.name}.settings.address: meter.{other.name} has it too, and an instrument is set up "
+                    'for one input in a run: read the sum of its inputs by element = "SIGMA", or give each its own targets'
                 )

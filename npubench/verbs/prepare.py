@@ -89,6 +89,7 @@ def make_ready(
     steps: Steps,
     bundles: Mapping[str, tuple[Bundle, Score]] | None = None,
     audit: bool = False,
+    profile: bool = False,
 ) -> Ready:
     """Resolve a suite on this machine and make its bundles.
 
@@ -100,6 +101,7 @@ def make_ready(
         steps: For progress.
         bundles: Workloads that are made already, such as a model of the user's own.
         audit: Whether audits are asked for.
+        profile: Whether a profile of operators is asked for.
 
     Raises:
         InputError: Whatever is wrong with the suite, a workload or a model.
@@ -120,7 +122,7 @@ def make_ready(
     _check_simulated(asked)
     runs: dict[str, tuple[RunSpec, Bundle, Score]] = {}
     for wish in asked:
-        spec = decide(wish, known[wish.workload][0], suite, host, npubench_cache(), cores, round_label, audit)
+        spec = decide(wish, known[wish.workload][0], suite, host, npubench_cache(), cores, round_label, audit, profile)
         # What is asked for twice, as by two entries that overlap, is one run.
         runs.setdefault(spec.run_id, (spec, *known[wish.workload]))
     return Ready(tuple(runs.values()), unusable)

@@ -39,6 +39,7 @@ def run_suite(
     bundles: Mapping[str, tuple[Bundle, Score]] | None = None,
     metrics: tuple[str, int] | None = None,
     audit: bool = False,
+    profile: bool = False,
 ) -> int:
     """Carry out what is not yet in the store.
 
@@ -51,6 +52,7 @@ def run_suite(
         bundles: Workloads that are no suite's, by name.
         metrics: Host and port to show OpenMetrics text on while it runs; None = nowhere.
         audit: Carry out the audits, whatever the grade.
+        profile: Profile operators after every run, in a process of its own.
 
     Returns:
         The exit code: 0 all ok, 1 some run invalid or failed, or its record cannot be read, 3 a target cannot be used.
@@ -62,7 +64,7 @@ def run_suite(
     with store.writing(_restore_leftovers):
         steps = Steps(1, "preparing")
         with steps.shown():
-            ready = make_ready(suite, host, where, round_label, steps, bundles, audit)
+            ready = make_ready(suite, host, where, round_label, steps, bundles, audit, profile)
         for name, why in ready.unusable.items():
             err.print(f"[red]target '{name}' cannot be used here[/]: {_escape(why)}; its runs are left out", soft_wrap=True)
         machine = describe_machine()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from npubench.contract.options import nearest
@@ -13,12 +13,12 @@ from npubench.errors import InputError
 from npubench.plugins import REPORTS, disputed_entries, plugin_entries
 from npubench.record.store import Entry
 from npubench.report.comparison_document import build_comparison
-from npubench.report.document import Phrase, Text
+from npubench.report.document import Document, Phrase, Text
 from npubench.report.run_index import RunIndex
-from npubench.report.served_page import Field, Form, Link, ServedPage
+from npubench.report.served_page import Around, Field, Form, Link, ServedPage
 from npubench.verbs.documents import PREFIX, known_formats
 from npubench.verbs.report import compare_all
-from npubench.verbs.serve_pages import HTML, Render, Reply
+from npubench.verbs.serve_pages import HTML, Render, Reply, run_address
 
 #: Report → the function that builds it.
 BUILDERS: Mapping[str, str] = {
@@ -61,8 +61,7 @@ class Reports:
 
         def make() -> bytes:
             page, entries = compare_all(self._entries(suite), baseline, suite, "baseline ")
-            rendered: bytes = renderer(PREFIX + wanted)(build_comparison(page, entries), language=language)
-            return rendered
+            return _render(build_comparison(page, entries), wanted, entries, language)
 
         return _reply("comparison", wanted, self._once(("compare", suite, baseline, wanted, language), make))
 
@@ -79,8 +78,7 @@ class Reports:
             build = builder(kind)
             entries = self._entries()
             document = _build(build, entries, self._index.store.root.resolve().name, asked)
-            rendered: bytes = renderer(PREFIX + wanted)(document, language=language)
-            return rendered
+            return _render(document, wanted, entries, language)
 
         return _reply(kind, wanted, self._once((kind, wanted, language, *sorted(asked.items())), make))
 
@@ -102,6 +100,14 @@ class Reports:
                     del self._made[next(iter(self._made))]
                 self._made[whole] = made
             return self._made[whole]
+
+
+def _around(entries: Iterable[Entry], language: str) -> Around:
+    """Return the ways that lead on from a report in ``language``: to the store's list, to other reports, and to every run."""
+    end = f"?lang={language}"
+    trail = (Link(Phrase("serve.link.store"), f"/{end}"), Link(Phrase("serve.link.reports"), f"/reports{end}"))
+    runs = {(e.record.system.system_id, e.record.run_id): run_address(e.folder.parent.name, e.folder.name) + end for e in entries}
+    return Around(trail, runs)
 
 
 def renderer(name: str) -> Callable[..., Any]:
@@ -145,6 +151,13 @@ def _format(query: Mapping[str, str]) -> str:
     if wanted not in KINDS or wanted not in known_formats():
         raise InputError(f"format '{wanted[:40]}': not shown here; there are: {', '.join(shown_formats())}")
     return wanted
+
+
+def _render(document: Document, wanted: str, entries: Sequence[Entry], language: str) -> bytes:
+    """Render a document; as a page its runs lead to theirs."""
+    around = {"around": _around(entries, language)} if wanted == "html" else {}
+    rendered: bytes = renderer(PREFIX + wanted)(document, language=language, **around)
+    return rendered
 
 
 def _reply(kind: str, wanted: str, body: bytes) -> Reply:

@@ -24,10 +24,11 @@ def run_named(
     round_label: str,
     metrics: tuple[str, int] | None = None,
     audit: bool = False,
+    profile: bool = False,
 ) -> int:
-    """Run a suite by name or file, with audits and with live metrics on host and port if asked for; returns the exit code."""
+    """Run a suite by name or file, with audits, profiles and live metrics on a port if asked for; returns the exit code."""
     suite, where = read_suite(name)
-    return run_suite(suite, where, read_host(host_path(host)), Store(store), round_label, metrics=metrics, audit=audit)
+    return run_suite(suite, where, read_host(host_path(host)), Store(store), round_label, None, metrics, audit, profile)
 
 
 def run_model(
@@ -40,6 +41,7 @@ def run_model(
     ep_library: str = "",
     metrics: tuple[str, int] | None = None,
     audit: bool = False,
+    profile: bool = False,
 ) -> int:
     """Run an ONNX file of the user's own on the CPU, and on a plug-in provider's devices or else on one thread as well.
 
@@ -53,6 +55,7 @@ def run_model(
         ep_library: The library of an ONNX Runtime execution provider, ``FILE`` or ``NAME=FILE``; "" = none.
         metrics: Host and port to show OpenMetrics text on; None = nowhere.
         audit: Carry out the audits.
+        profile: Profile operators after every run.
 
     Returns:
         The exit code.
@@ -88,7 +91,7 @@ def run_model(
         ],
     )
     known = {bundle.workload: (bundle, fidelity)}
-    return run_suite(suite, model, read_host(host_path(host)), Store(store), round_label, known, metrics, audit)
+    return run_suite(suite, model, read_host(host_path(host)), Store(store), round_label, known, metrics, audit, profile)
 
 
 def _provider_targets(library: str) -> dict[str, TargetEntry]:

@@ -13,6 +13,7 @@ from itertools import count, groupby
 from markupsafe import Markup, escape
 
 from npubench.report.document import Block, Document, Facts, Grid, Notice, Paragraph, Plot, Points, Section
+from npubench.report.served_page import Around
 from npubench_reports import numbers, plots
 from npubench_reports.messages import Messages, load
 from npubench_reports.references import grids, numbered, references, safe_names, shared_runs
@@ -40,8 +41,13 @@ _KINDS: Mapping[type, str] = {
 }
 
 
-def render(document: Document, *, language: str = "ko") -> bytes:
+def render(document: Document, *, language: str = "ko", around: Around | None = None) -> bytes:
     """Return ``document`` as one self-contained HTML document in ``language``.
+
+    Args:
+        document: The content.
+        language: The reader's.
+        around: Where it stands in a server; ``None`` for a file of its own, in which no link leads out.
 
     Raises:
         InputError: There is no catalogue for the language.
@@ -76,6 +82,7 @@ def render(document: Document, *, language: str = "ko") -> bytes:
         shared=shared_runs,
         listed=listed,
         number=count(1).__next__,
+        around=around,
     ).encode("utf-8")
 
 

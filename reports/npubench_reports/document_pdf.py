@@ -22,6 +22,7 @@ from npubench.errors import InputError
 from npubench.report.document import Block, Document, Fact, Facts, Grid, Notice, Paragraph, Plot, Points, Section
 from npubench_reports import numbers, plots
 from npubench_reports.messages import Messages, load
+from npubench_reports.pdf_headings import with_row_headings
 from npubench_reports.references import References, grids, numbered, references, shared_runs
 from npubench_reports.run_list import runs_section
 from npubench_reports.spoken import Spoken, SpokenGrid, SpokenRow, grid, phrase, spoken
@@ -41,6 +42,9 @@ BANNER = 200
 NARROW, BROAD = 6.0, 34.0
 #: Text of a cell beyond so many characters may break over a page; a shorter one stays together.
 TALL = 600
+#: More runs than these are listed in lines instead of a table, and their numbers are no links: in typst a row takes 180 KiB, a
+#: line 40, and a link in a table's cell 200.
+LONG = 1000
 #: Letters without a place to break a line at; longer words get one.
 _UNBROKEN = re.compile(r"[^\s\u200b가-힣-]{25,}")
 #: The document's runs by their number in its list.
@@ -53,20 +57,17 @@ def render(document: Document, *, language: str = "ko") -> bytes:
     Raises:
         InputError: There is no catalogue for the language, or the font is not installed.
     """
-    messages = load(language)
-    content = _drawable(_content(document, messages))
     # typst's stubs want one type for the source and for folders.
     template: Any = (files(__package__) / "templates" / "document.typ").read_bytes()
-    return bytes(
-        typst.compile(
-            template,
-            font_paths=[font_folder()],
-            ignore_system_fonts=True,
-            sys_inputs={"document": json.dumps(content, ensure_ascii=False)},
-            pdf_standards=list(STANDARDS),
-            timestamp=_moment(document.made_at),
-        )
+    made = typst.compile(
+        template,
+        font_paths=[font_folder()],
+        ignore_system_fonts=True,
+        sys_inputs={"document": _data(document, load(language))},
+        pdf_standards=list(STANDARDS),
+        timestamp=_moment(document.made_at),
     )
+    return with_row_headings(bytes(made))
 
 
 @cache
@@ -82,6 +83,11 @@ def font_folder() -> Path:
     return Path(found.origin).parent
 
 
+def _data(document: Document, messages: Messages) -> str:
+    """Return everything the template sets as JSON; the content itself is gone when typst, which needs much memory, begins."""
+    return json.dumps(_drawable(_content(document, messages)), ensure_ascii=False)
+
+
 def _content(document: Document, messages: Messages) -> dict[str, Any]:
     """Return everything the template sets."""
     title = str(phrase(document.title, messages))
@@ -94,6 +100,7 @@ def _content(document: Document, messages: Messages) -> dict[str, Any]:
         "keywords": [document.kind],
         "language": messages.language,
         "font": FONT,
+        "long": len(runs) > LONG,
         "wide": max((len(each.columns) for each in grids(document.sections)), default=0) >= WIDE,
         "made": f"{messages('page.made-at')} {numbers.moment(document.made_at, messages.locale)}",
         "contents": messages("document.contents"),
@@ -183,7 +190,8 @@ def _row(row: SpokenRow, runs: _Runs, *, listing: bool) -> list[dict[str, Any]]:
 def _spans(behind: Sequence[str], cell: Spoken, runs: _Runs) -> Sequence[Mapping[str, Any]]:
     """Return the numbers of the runs behind a cell, each with the one in the list that it leads to; a run's own name first."""
     found: References = references(behind, runs)
-    spans = [{"text": str(s.first) if s.first == s.last else f"{s.first}–{s.last}", "at": s.first} for s in found.spans]
+    linked = len(runs) <= LONG
+    spans = [{"text": str(s.first) if s.first == s.last else f"{s.first}–{s.last}", "at": s.first * linked} for s in found.spans]
     return [*spans, *({"text": run, "at": 0} for run in found.unlisted if run != str(cell.said))]
 
 
@@ -227,12 +235,12 @@ def _breakable(text: str) -> str:
 
 
 @cache
-def _glyphs() -> frozenset[int]:
-    """Return the characters the font has."""
-    characters: set[int] = set()
+def _glyphs() -> frozenset[str]:
+    """Return the characters the font has, and those that are no glyph."""
+    characters = set("\n\t\u200b")
     for path in font_folder().glob("NotoSansKR*.otf"):
         with TTFont(path, lazy=True) as font:
-            characters |= set(font.getBestCmap())
+            characters |= set(map(chr, font.getBestCmap()))
     return frozenset(characters)
 
 
@@ -240,7 +248,7 @@ def _drawable(content: Any) -> Any:
     """Put a visible sign wherever a text has a character that the font cannot draw: PDF/A forbids a missing glyph."""
     if isinstance(content, str):
         text = UNSEEN.sub(REPLACEMENT, content)
-        return "".join(c if ord(c) in _glyphs() or c in "\n\t\u200b" else REPLACEMENT for c in text)
+        return text if _glyphs().issuperset(text) else "".join(c if c in _glyphs() else REPLACEMENT for c in text)
     if isinstance(content, Mapping):
         return {key: _drawable(value) for key, value in content.items()}
     if isinstance(content, Sequence):

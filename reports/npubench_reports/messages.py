@@ -18,9 +18,9 @@ from babel.messages.pofile import read_po
 from npubench.errors import InputError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Messages:
-    """One language's catalogue: message id → text."""
+    """One language's catalogue: message id → text. Equal to itself alone, so that what it says can be kept by it."""
 
     language: str
     locale: Locale

@@ -22,6 +22,7 @@ SENTENCES: tuple[tuple[str, str], ...] = (
     ("no-weight", "no weight"),
     ("other-precision", "asked of <asked.>, this candidate is <own.>"),
     ("not-run", "not run"),
+    ("not-run-with-batch", "not run with a batch of <batch>"),
     ("spans-bound", "the interval spans the bound"),
     ("run-invalid", "the run is invalid: <words*>"),
     ("undecided", "nothing is decided by this run: <why.>"),

@@ -180,6 +180,28 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     ("no-throttling", "no throttling in the window"),
     # analyze/client
     ("device-alone", "the device for the run alone"),
+    # analyze/memory, measure/memory
+    ("memory-few", "needs <needed> readings of the memory, there are <has>"),
+    ("memory-alike", "no interval: neighbouring readings of the memory are too alike"),
+    ("memory-standing", "no sample was completed between readings of the memory"),
+    ("memory-unread", "no reading of the memory in this part of the run"),
+    ("memory-no-window", "the run has no measured window"),
+    ("memory-damaged", "the readings of the memory are damaged"),
+    ("memory-never", "the worker ended before its memory was read"),
+    ("memory-untold", "the kernel does not tell how much memory of its own the worker holds"),
+    # measure/profiler, measure/profiled, analyze/operators
+    ("profile-none", "this backend gives no times of operators"),
+    ("profile-deadline", "profiling took longer than its deadline of <seconds> s; killed"),
+    ("profile-killed", "the profiling process was killed by <signal.>"),
+    ("profile-exited", "the profiling process ended with code <code.>"),
+    ("profile-failed", "profiling failed: <words*>"),
+    ("profile-refused", "profiling: <words*>"),
+    ("profile-odd", "what the plug-in gave is no profile: <words*>"),
+    ("profile-missing", "there is no profile of this run"),
+    ("profile-damaged", "the profile is damaged: <words*>"),
+    ("profile-other-bundle", "the bundle is no longer the one that was measured: <digest.>"),
+    ("profile-no-time", "no operator took any time by the runtime's clock"),
+    ("profile-no-place", "the runtime does not say where each operator ran"),
     # How a gate's bound comes about: plan/workload, plan/usermodel, the manifests
     ("rule-share", "<metric.> at least <share> of what the FP32 model reaches on the CPU reference"),
     ("rule-inverse", "<metric.> at most 1/<share> of what the FP32 model reaches on the CPU reference"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from npubench.analyze.estimate import Estimate
 from npubench.analyze.finding import Finding
@@ -58,6 +59,8 @@ _TOLD: Mapping[str, Callable[[Finding, Messages], Said]] = {
 #: What stands where there is no value.
 NOTHING = "—"
 NO_WORDS = Said(())
+#: How many sentences are kept: those of a page of thousands of cells, which are mostly the same few.
+_KEPT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +130,24 @@ def phrase(content: Phrase | Reason | Text | Titles | Told, messages: Messages) 
     if isinstance(content, Titles):
         return own(messages.of(content.texts, content.fallback))
     if isinstance(content, Reason):
-        return say(content.text, messages)
+        return _sentence(content.text, messages)
     if isinstance(content, Told):
-        return _TOLD[content.part](content.finding, messages)
+        return _TOLD[content.what](content.finding, messages)
     if not messages.has(content.key):
         return own(content.key)
-    values = {name: _plain(value, messages) for name, value in content.values.items()}
-    return compose(messages, content.key, values, lambda text: say(text, messages))
+    values = ((name, _plain(value, messages)) for name, value in content.values.items())
+    return _filled(messages, content.key, tuple((name, type(value), value) for name, value in values))
+
+
+@lru_cache(maxsize=_KEPT)
+def _filled(messages: Messages, key: str, values: tuple[tuple[str, type, float | int | str | bool | None], ...]) -> Said:
+    """Fill a phrase in, once for all cells that say the same; by type as well, because 1, 1.0 and true are equal."""
+    return compose(messages, key, {name: value for name, _, value in values}, lambda text: _sentence(text, messages))
+
+
+@lru_cache(maxsize=_KEPT)
+def _sentence(text: str, messages: Messages) -> Said:
+    return say(text, messages)
 
 
 def _plain(value: Value, messages: Messages) -> float | int | str | bool | None:
@@ -153,6 +167,7 @@ def grid(content: Grid, messages: Messages) -> SpokenGrid:
         for n, cell in enumerate(row.cells):
             if isinstance(cell.content, Estimate):
                 columns[-1].setdefault(n, []).append(cell.content)
+    ends = {id(column): {n: _ends(there) for n, there in column.items()} for column in columns}
     grouped = content.grouping is not None
     return SpokenGrid(
         name=content.name,
@@ -160,8 +175,8 @@ def grid(content: Grid, messages: Messages) -> SpokenGrid:
         headings=tuple(str(phrase(column.heading, messages)) for column in content.columns),
         numeric=tuple(column.numeric for column in content.columns),
         rows=tuple(
-            _row(row, beside, messages, new=grouped and begins)
-            for row, beside, begins in zip(content.rows, columns, new, strict=True)
+            _row(row, ends[id(column)], messages, new=grouped and begins)
+            for row, column, begins in zip(content.rows, columns, new, strict=True)
         ),
         remarks=tuple(phrase(remark, messages) for remark in content.remarks),
     )
@@ -173,6 +188,19 @@ def flat(content: Grid) -> Grid:
         return content
     rows = tuple(Row(row.group or Cell(None), (row.heading, *row.cells), row.group) for row in content.rows)
     return replace(content, columns=(Column(content.grouping), *content.columns), rows=rows, grouping=None)
+
+
+def _ends(estimates: Iterable[Estimate]) -> list[Estimate]:
+    """Return the smallest and the largest of each unit: they alone set the scale, and a table has thousands of rows."""
+    units: dict[str, list[Estimate]] = {}
+    for estimate in estimates:
+        if estimate.value:
+            units.setdefault(estimate.unit, []).append(estimate)
+    return [end for there in units.values() for end in (min(there, key=_size), max(there, key=_size))]
+
+
+def _size(estimate: Estimate) -> float:
+    return abs(estimate.value or 0.0)
 
 
 def _row(row: Row, columns: Mapping[int, Sequence[Estimate]], messages: Messages, *, new: bool) -> SpokenRow:
@@ -214,7 +242,7 @@ def _content(content: Content, messages: Messages, beside: Iterable[Estimate], r
 
 
 def _estimate(estimate: Estimate, messages: Messages, beside: Iterable[Estimate], runs: tuple[str, ...], remark: Said) -> Spoken:
-    reason = say(estimate.reason, messages) if estimate.reason else NO_WORDS
+    reason = _sentence(estimate.reason, messages) if estimate.reason else NO_WORDS
     if estimate.value is None:
         return Spoken(own(NOTHING), reason=reason, runs=runs, remark=remark)
     alike = [other.value for other in beside if other.unit == estimate.unit]

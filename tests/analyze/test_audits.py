@@ -212,6 +212,21 @@ def test_a_driver_that_spins_while_its_device_works_is_not_accused() -> None:
     assert judge_host_work(facts(observed={"device": {}, "cpu": BUSY})).status == "passed"
 
 
+def test_the_harness_own_work_between_short_requests_is_not_the_devices() -> None:
+    """Requests of 2 µs every 40 µs: one core is busy all the time, and it is the harness's."""
+    issued = np.arange(1000, dtype=np.int64) * 40_000
+    one = facts().trace
+    window = {**vars(one), "start_ns": 0, "end_ns": 40_000_000, "started_ns": issued}
+    quick = SimpleNamespace(**{**window, "done_ns": issued + 2_000})
+    cpu = {"wall_s": 0.04, "user_s": 0.03, "system_s": 0.0095}
+    idle = (account(10.05, 10.0),)
+    assert judge_host_work(facts(trace=quick, observed={"device": {}, "cpu": cpu}, accounts=idle)).status == "passed"
+    computing = SimpleNamespace(**{**window, "done_ns": issued + 39_000})
+    audit = judge_host_work(facts(trace=computing, observed={"device": {}, "cpu": cpu}, accounts=idle))
+    assert audit.status == "failed"
+    assert "0.99 cores" in audit.observed
+
+
 def test_a_busy_machine_does_not_hide_that_the_host_works() -> None:
     half = {"wall_s": 1.0, "user_s": 0.5, "system_s": 0.0}
     idle = {"accounts": (account(10.05, 10.0),)}

@@ -93,7 +93,7 @@ def test_the_allowance_is_exact_beyond_1024(percentile: float) -> None:
 
 
 def test_estimates_are_loadgens(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", LOADGEN], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", LOADGEN], cwd=tmp_path, check=True, timeout=300)
     compared = 0
     for folder in sorted(tmp_path.iterdir()):
         latencies = _latencies(folder)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.stats import mannwhitneyu
 from scipy.stats import t as student
 
-from npubench.analyze import intervals
+from npubench.analyze import block_bootstrap
 from npubench.analyze.intervals import (
     MAX_WINDOWS,
     MIN_COMPLETIONS,
@@ -15,6 +16,7 @@ from npubench.analyze.intervals import (
     drift,
     over_repeats,
     rank_test,
+    ratio_of_blocks,
     ratio_of_percentiles,
     split_windows,
     throughput,
@@ -217,15 +219,39 @@ def test_resampling_without_resamples_is_resampling(percentile: float) -> None:
     """The weights of blocks give what building each resample would give."""
     generator = np.random.default_rng(9)
     values = correlated(generator, 1000, 4)
-    quick = intervals._resampled(values, percentile, 50, np.random.default_rng(10))
-    blocks = np.array_split(values, intervals.MAX_BLOCKS)
+    series = block_bootstrap.cut(values, percentile)
+    blocks = np.array_split(values, block_bootstrap.MAX_BLOCKS)
     chosen = np.random.default_rng(10).integers(0, len(blocks), size=(50, len(blocks)))
-    for got, row in zip(quick, chosen, strict=True):
-        drawn = np.concatenate([blocks[n] for n in row])
-        assert got == intervals._nearest_rank(drawn, percentile)
+    for got, row in zip(series.resampled_first(50, 10), chosen, strict=True):
+        drawn = np.sort(np.concatenate([blocks[n] for n in row]))
+        assert got == drawn[block_bootstrap.nearest_rank(drawn.size, percentile) - 1]
+
+
+def test_a_series_cut_once_gives_what_it_gives_anew() -> None:
+    """What is kept of a reference, and what is drawn, do not depend on whom it was compared with before."""
+    generator = np.random.default_rng(3)
+    reference, *others = (correlated(generator, size, 5) for size in (900, 700, 300, 700))
+    kept = block_bootstrap.cut(reference, 0.9)
+    for other in others:
+        assert ratio_of_blocks(kept, block_bootstrap.cut(other, 0.9)) == ratio_of_percentiles(reference, other, 0.9)
 
 
 # ---------------------------------------------------------------- rank test and drift
+
+
+@given(
+    st.lists(st.integers(0, 30), min_size=5, max_size=40),
+    st.lists(st.integers(0, 30), min_size=5, max_size=40),
+)
+def test_the_rank_test_is_scipys(first: list[int], second: list[int]) -> None:
+    """With ties and without, of groups on either side of where scipy takes another method."""
+    ours = rank_test(np.array(first, np.float64), np.array(second, np.float64), alpha=1.0)
+    theirs = mannwhitneyu(second, first, alternative="two-sided")
+    assert ours is not None
+    assert ours.superiority == pytest.approx(theirs.statistic / (len(first) * len(second)))
+    if np.isfinite(theirs.pvalue):
+        assert ours.p == pytest.approx(float(theirs.pvalue), rel=1e-9)
+    assert 0.0 <= ours.p <= 1.0
 
 
 def test_a_rank_test_that_cannot_reject_is_none() -> None:

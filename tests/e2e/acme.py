@@ -120,7 +120,7 @@ def score(outputs, labels, reference):
     return float(np.mean(error < 1e-3))
 """
 
-#: A plug-in broken in three ways before anything is measured with it.
+#: Plug-ins broken before anything is measured with them; the last one's probe never ends.
 BROKEN = {
     "broken_import": "raise ImportError('libvendor.so.4: cannot open shared object file')\n",
     "broken_crash": "import ctypes\n\nctypes.string_at(0)\n",
@@ -163,9 +163,18 @@ def write_acme(site: Path) -> Path:
 
 
 def write_broken(site: Path) -> Path:
-    """Write three broken plug-ins into a folder for PYTHONPATH."""
-    for module, text in BROKEN.items():
-        (site / f"{module}.py").write_text(text)
-    entries = "".join(f"{module.replace('_', '-')} = {module}:Plugin\n" for module in BROKEN)
-    write_distribution(site, "broken_npus", f"[npubench.backends]\n{entries}")
+    """Write the plug-ins that break at once into a folder for PYTHONPATH."""
+    return _write_plugins(site, "broken_npus", ["broken_import", "broken_crash"])
+
+
+def write_sleeping(site: Path) -> Path:
+    """Write the plug-in whose probe never ends into a folder for PYTHONPATH of its own: it is asked with a short deadline."""
+    return _write_plugins(site, "sleeping_npu", ["broken_probe"])
+
+
+def _write_plugins(site: Path, distribution: str, modules: list[str]) -> Path:
+    for module in modules:
+        (site / f"{module}.py").write_text(BROKEN[module])
+    entries = "".join(f"{module.replace('_', '-')} = {module}:Plugin\n" for module in modules)
+    write_distribution(site, distribution, f"[npubench.backends]\n{entries}")
     return site

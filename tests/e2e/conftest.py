@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .acme import write_acme, write_broken
+from .acme import write_acme, write_broken, write_sleeping
 from .night import BeginningNight, Night
 from .scenes import BeginningScenes, Scenes
 from .world import Result, World
@@ -53,8 +53,14 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for PYTHONPATH with three broken plug-ins."""
+    """A folder for PYTHONPATH with plug-ins that break at once."""
     return write_broken(tmp_path_factory.mktemp("broken"))
+
+
+@pytest.fixture(scope="session")
+def sleeping(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PYTHONPATH with a plug-in whose probe never ends."""
+    return write_sleeping(tmp_path_factory.mktemp("sleeping"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -87,7 +87,7 @@ import os
 import time
 
 os.write(1, b"x" * 9_000_000)
-time.sleep(30)
+time.sleep(600)
 """,
     "slow-and-loud": """
 import os
@@ -182,15 +182,30 @@ class NoBackend:
 """
 
 
-def write_hostile(site: Path) -> Path:
-    """Write every hostile plug-in, its SDK, and two distributions that claim one name."""
+#: Its probe never ends; it lies apart, so that what only takes its time is asked without its deadline.
+STUCK = "stuck"
+
+
+def write_stuck(site: Path) -> Path:
+    """Write the plug-in whose SDK never comes back from its import."""
     (site / "hostile_base.py").write_text(BASE)
-    entries = []
-    for name, text in SDKS.items():
-        module = name.replace("-", "_")
-        (site / f"sdk_{module}.py").write_text(text)
-        (site / f"hostile_{module}.py").write_text(PLUGIN.format(name=module))
-        entries.append(f"{name} = hostile_{module}:Plugin")
+    _write_plugin(site, STUCK)
+    write_distribution(site, "hostile_stuck", f"[npubench.backends]\n{STUCK} = hostile_stuck:Plugin\n")
+    return site
+
+
+def _write_plugin(site: Path, name: str) -> str:
+    """Write a plug-in and its SDK; returns its module."""
+    module = name.replace("-", "_")
+    (site / f"sdk_{module}.py").write_text(SDKS[name])
+    (site / f"hostile_{module}.py").write_text(PLUGIN.format(name=module))
+    return f"hostile_{module}"
+
+
+def write_hostile(site: Path) -> Path:
+    """Write every other hostile plug-in, its SDK, and two distributions that claim one name."""
+    (site / "hostile_base.py").write_text(BASE)
+    entries = [f"{name} = {_write_plugin(site, name)}:Plugin" for name in SDKS if name != STUCK]
     (site / "hostile_wrong.py").write_text(WRONG)
     entries += ["newer = hostile_wrong:Newer", "no-backend = hostile_wrong:NoBackend", "no-class = hostile_wrong"]
     (site / "torch.py").write_text(TORCH)

@@ -28,7 +28,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "missing-output": ({"fault": "missing-output", "fault_after": LATER}, r"output 'y' is left out"),
     "load-raises": ({"fault": "load-raises"}, r"load: RuntimeError: SIMULATED device error 0x17"),
     "exit-in-load": ({"fault": "exit-in-load"}, r"exited with code 3 in phase load-executor"),
-    "late-garbage": ({"fault": "late-garbage", "fault_after": 200}, r"outputs under load differ from the accuracy phase's"),
+    "late-garbage": ({"fault": "late-garbage", "fault_after": LATER}, r"outputs under load differ from the accuracy phase's"),
     "bad-option": ({"max_in_flight": 0}, r"max_in_flight: must be above 0"),
 }
 

@@ -131,8 +131,11 @@ def audited(new_world: Callable[[str], World], tmp_path_factory: pytest.TempPath
 
 
 def test_an_honest_plug_in_is_not_accused(audited: tuple[Result, dict[str, Any], Path]) -> None:
-    verdicts = {audit["name"]: audit["status"] for audit in audited[1]["honest"]["audits"]}
-    assert {name: verdicts[name] for name in OF_MODEL} == dict.fromkeys(OF_MODEL, "passed")
+    audits = {audit["name"]: audit for audit in audited[1]["honest"]["audits"]}
+    for name in OF_MODEL:
+        # The one that compares times as well may say that it cannot, on a busy machine.
+        busy = name == "fresh-inputs" and "cannot tell, the machine is too busy" in audits[name]["observed"]
+        assert audits[name]["status"] == "passed" or busy, audits[name]
 
 
 @pytest.mark.parametrize("cheat, name", CAUGHT)

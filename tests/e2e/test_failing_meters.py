@@ -6,6 +6,7 @@ The sensors are a plug-in's, read by the real sampler's process; what a vendor's
 from __future__ import annotations
 
 import contextlib
+import http.client
 import re
 import socket
 import time
@@ -18,7 +19,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from .failing_meters import write_metered
-from .world import World, one_by_target
+from .world import World, came_through, one_by_target
 
 #: Device → what the record says in the energy's place; the fault falls into the window or some time before it.
 REASONS = {
@@ -30,6 +31,8 @@ REASONS = {
     "hangs": r"readings cover|gave no value|does not move",
     "silent": r"the sensor gave no value in the window",
 }
+#: The sensors are good for the first half second of it.
+WINDOW_S = 1.5
 #: Devices whose sensors take their sampler along: no reading is left of it.
 LOST = ("raises", "dies")
 
@@ -41,14 +44,14 @@ def metered(new_world: Callable[[str], World], acme: Path, tmp_path_factory: pyt
     site = write_metered(tmp_path_factory.mktemp("metered-site"))
     names = ["good", *REASONS, *LOST]
     targets = {name: {"backend": "metered", "device": f"npu:{name}"} for name in names}
-    suite = world.suite(targets, [{"targets": names, "workloads": ["acme-sum"]}])
+    suite = world.suite(targets, [{"targets": names, "workloads": ["acme-sum"], "duration_s": WINDOW_S}])
     started = world.start("run", suite.name, "--store", "store", "--metrics-port", "0", env={"PYTHONPATH": f"{site}:{acme}"})
     pages = []
     try:
         while started.process.poll() is None:
             told = re.search(r"live metrics on (\S+)\n", (world.folder / "1.err").read_text(encoding="utf-8"))
             # Between the last run and its end the command serves no more.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, http.client.HTTPException):
                 if told:
                     with urllib.request.urlopen(told[1], timeout=10) as answer:
                         pages.append(answer.read().decode())
@@ -61,10 +64,10 @@ def metered(new_world: Callable[[str], World], acme: Path, tmp_path_factory: pyt
 
 def test_every_run_is_kept_and_measured(metered: Any) -> None:
     result, records, _ = metered
-    assert result.code == 0, result.err
+    assert result.code == int(any(record["status"] != "ok" for record in records.values())), result.err
     assert set(records) == {"good", *REASONS, *LOST}
     for record in records.values():
-        assert record["status"] == "ok", record["reason"]
+        assert came_through(record), record["reason"]
         assert record["metrics"]["latency_p90"]["value"] > 1e6
 
 
@@ -73,7 +76,9 @@ def test_good_meters_have_energy(metered: Any) -> None:
     counter, gauge = records["good"]["energy"]
     assert (counter["evidence"], gauge["evidence"]) == ("device energy counter", "device power gauge")
     assert counter["watts"]["value"] == pytest.approx(40.0, rel=0.02)
-    assert gauge["watts"]["value"] == pytest.approx(40.1, rel=0.02)
+    # A gauge's power is not known while a busy machine keeps the sampler from reading it; a counter counts on.
+    held_up = re.match(r"readings cover \d+\.\d% of the window", gauge["watts"]["reason"] or "")
+    assert held_up or gauge["watts"]["value"] == pytest.approx(40.1, rel=0.02)
     assert "power-missing" not in {finding["rule"] for finding in records["good"]["findings"]}
 
 
@@ -106,9 +111,10 @@ def test_live_metrics_told_of_it_while_it_ran(metered: Any) -> None:
     assert all(39.9 < sample.value < 40.3 for sample in good)
     assert "measure" in {sample.labels["phase"] for sample in watts}
     assert "silent" not in {sample.labels["target"] for sample in watts}
-    finished = [{s.labels["status"]: s.value for s in page["npubench_runs_finished"]} for page in seen]
-    assert finished[0]["ok"] <= finished[-1]["ok"]
-    assert max(counts["ok"] for counts in finished) >= len(REASONS)
+    finished = [sum(s.value for s in page["npubench_runs_finished"]) for page in seen]
+    assert finished == sorted(finished)
+    # The last run is shown as finished for a moment only.
+    assert finished[-1] >= len(REASONS) + len(LOST)
 
 
 def test_a_port_in_use_is_said_before_anything_is_measured(world: World) -> None:

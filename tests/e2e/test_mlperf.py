@@ -9,7 +9,7 @@ import pytest
 
 from npubench.record.power_log import parse_log
 
-from .scenes import Scenes
+from .scenes import Scenes, with_energy
 from .world import World
 
 SUMMARY = """\
@@ -43,9 +43,7 @@ def published(tmp_path: Path) -> Path:
 
 
 def test_a_smoke_run_is_refused_and_its_preview_has_logs_and_power(scenes: Scenes, tmp_path: Path) -> None:
-    record = next(
-        r for name, r in sorted(scenes.records.items()) if name.endswith("offline") and r["energy"][0]["watts"]["value"]
-    )
+    record = with_energy(scenes, "offline")
     asked = ("export", "mlperf", record["run_id"], "--store", scenes.store, "--out", tmp_path / "out", "--submitter", "ACME")
     done = scenes.world(*asked)
     assert done.code == 2

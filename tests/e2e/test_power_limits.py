@@ -33,11 +33,14 @@ def in_force(world: World) -> int:
 
 
 def workers(world: World) -> list[psutil.Process]:
-    return [
+    found = [
         p
         for p in psutil.process_iter()
         if str(world.folder) in " ".join(_command(p)) and "npubench.measure.worker" in _command(p)
     ]
+    # What a worker starts bears its command line until it has become something else.
+    ids = {p.pid for p in found}
+    return [p for p in found if _parent(p) not in ids]
 
 
 def _command(process: psutil.Process) -> list[str]:
@@ -45,6 +48,13 @@ def _command(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def _parent(process: psutil.Process) -> int | None:
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return None
 
 
 def limit_of(record: dict[str, Any]) -> Any:

@@ -5,6 +5,7 @@ The counter is a folder that stands for the kernel's, moved at a known power by 
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .world import PLAIN, World, one_by_target, read_records
+from .world import PLAIN, World, came_through, code_of, one_by_target, read_records
 
 #: What the counter counts, W, and how often it moves, s.
 WATTS = 80
@@ -58,15 +59,18 @@ def test_a_counter_of_the_host_stands_beside_the_devices_own_and_is_never_added(
     host = world.folder / "testbed.toml"
     host.write_text(HOST.format(kind="rapl", target="card", root=powercap))
     done = world("run", suite, "--host", host, "--store", world.store())
-    assert done.code == 0, done.err
+    assert done.code == code_of(world.store()), done.err
     records = one_by_target(world.store())
+    assert all(came_through(record) for record in records.values()), done.err
     own = [(row["domain"], row["evidence"]) for row in records["other"]["energy"]]
     assert own == [("card", "device energy counter"), ("card", "device power gauge")]
     chip = [row for row in records["card"]["energy"] if row["domain"] == "chip"]
     assert [(row["domain"], row["evidence"]) for row in records["card"]["energy"] if row not in chip] == own
     assert [(row["sensor"], row["evidence"]) for row in chip] == [("cpu package-0", "device energy counter")]
-    # Over a second on a busy machine the counter's own unsteadiness is in the interval; the sum with the card would not be.
-    assert chip[0]["watts"]["value"] == pytest.approx(WATTS, rel=0.2), chip[0]
+    # Over a second on a busy machine the counter's own unsteadiness is in the interval; the sum with the card would not be. Where
+    # its thread or the sampler stood still for long, it says so.
+    held_up = re.match(r"readings cover \d+\.\d% of the window", chip[0]["watts"]["reason"] or "")
+    assert held_up or chip[0]["watts"]["value"] == pytest.approx(WATTS, rel=0.2), chip[0]
     # Not in the run's name, and said in its order.
     assert [meter["name"] for meter in records["card"]["spec"]["meters"]] == ["cpu"]
     assert records["other"]["spec"]["meters"] == []

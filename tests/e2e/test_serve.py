@@ -30,6 +30,7 @@ from npubench.verbs import serve_reports
 from npubench.verbs.serve import Handler, Site, is_loopback, open_server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+AXE = Path(os.environ.get("NPUBENCH_AXE", "no-axe"))
 EVIL = "<script>boom()</script>\"'><img src=x onerror=boom()>"
 RUN = "run-0000"
 
@@ -214,6 +215,22 @@ def test_comparison_and_reports_are_the_ones_the_verbs_write(served: Served) -> 
     kept = served.ask("/report/procurement?format=json")
     assert "filename*=UTF-8''procurement.json" in kept.headers["Content-Disposition"]
     assert json.loads(kept.text)
+
+
+@pytest.mark.parametrize("report", ["/report/procurement?", "/report/feedback?target=card&", "/report/nightly?", "/compare?"])
+def test_a_report_leads_back_to_the_store_and_on_to_the_runs_it_stands_on(served: Served, report: str) -> None:
+    for language in ("ko", "en"):
+        found = links(served.ask(f"{report}lang={language}").text)
+        assert {f"/?lang={language}", f"/reports?lang={language}"} <= found
+        runs = {address for address in found if address.startswith("/run/")}
+        assert runs or report == "/compare?"
+        for address in sorted(runs)[:3]:
+            assert served.ask(address).status == 200
+
+
+def test_a_report_that_is_kept_has_no_link_to_the_server(served: Served) -> None:
+    for kept in ("md", "json"):
+        assert "/run/node-1/" not in served.ask(f"/report/procurement?format={kept}").text
 
 
 def test_a_report_is_made_once_until_a_record_changes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -510,3 +527,49 @@ def test_a_phone_has_no_horizontal_scroll(served: Served, tmp_path: Path) -> Non
     widths = json.loads(html.unescape(found[1]))
     assert len(widths) == 20
     assert all(scroll <= client for scroll, client in widths), widths
+
+
+@pytest.mark.skipif(CHROMIUM is None or not AXE.is_file(), reason="no Chromium, or NPUBENCH_AXE names no axe.min.js")
+def test_axe_finds_no_violation_on_any_kind_of_page(served: Served, tmp_path: Path) -> None:
+    """One browser for all pages; one without its language shows that this test can fail."""
+    style = served.ask("/style.css").text
+    places: tuple[str, ...] = (
+        "/",
+        "/?status=failed",
+        f"/run/node-1/{RUN}",
+        f"/run/node-1/{RUN}/queries",
+        "/run/node-1/evil",
+        "/run/node-1/torn",
+    )
+    places += ("/reports", "/compare")
+    wanted = [f"{place}{'&' if '?' in place else '?'}lang={language}" for place in places for language in ("ko", "en")]
+    pages = {target: served.ask(target).text.replace("</head>", f"<style>{style}</style></head>") for target in wanted}
+    pages["broken"] = re.sub("<html [^>]*>", "<html>", pages["/?lang=en"])
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    run = f"""
+      document.querySelectorAll('details').forEach(d => d.open = true);
+      axe.run(document, {{runOnly: {json.dumps(tags)}}}).then(r => {{
+        window.found = r.violations.map(v => [v.id, v.nodes.map(n => n.html)]);
+      }});
+    """
+    scripts = f"<script>{AXE.read_text(encoding='utf-8')}</script><script>{run}</script></body>"
+    free = [re.sub("<meta http-equiv=[^>]*>", "", page).replace("</body>", scripts) for page in pages.values()]
+    frames = "".join(f'<iframe width="1280" height="800" srcdoc="{html.escape(page)}"></iframe>' for page in free)
+    collect = """
+      const wait = setInterval(() => {
+        const found = [...document.querySelectorAll('iframe')].map(f => f.contentWindow.found);
+        if (found.some(each => each === undefined)) return;
+        clearInterval(wait);
+        const pre = document.createElement('pre');
+        pre.id = 'found';
+        pre.textContent = JSON.stringify(found);
+        document.body.append(pre);
+      }, 100);
+    """
+    path = tmp_path / "frames.html"
+    path.write_text(f"<!DOCTYPE html><meta charset='utf-8'><body>{frames}<script>{collect}</script></body>", encoding="utf-8")
+    found = re.search(r'<pre id="found">(.*?)</pre>', browse(path.as_uri(), tmp_path)[0], re.S)
+    assert found
+    violations = dict(zip(pages, json.loads(html.unescape(found[1])), strict=True))
+    assert "html-has-lang" in {rule for rule, _ in violations.pop("broken")}
+    assert {target: broken for target, broken in violations.items() if broken} == {}

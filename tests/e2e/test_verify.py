@@ -25,6 +25,8 @@ def measured(new_world: Callable[[str], World]) -> World:
     key = world("key", "--out", "key.pem", "--json")
     assert key.code == 0, key.err
     (world.folder / "trusted.toml").write_text(f'[key.testbed]\npublic = "{json.loads(key.out)["public"]}"\n', encoding="utf-8")
+    # A key that others may read is refused for that; by this process's mask it might be nobody's but its own.
+    (world.folder / "trusted.toml").chmod(0o644)
     sealed = world("seal", "--store", world.store(), "--key", "key.pem", "--out", "evidence.zip")
     assert sealed.code == 0, sealed.err
     assert sealed.out.strip().splitlines()[-1] == str(world.folder / "evidence.zip")

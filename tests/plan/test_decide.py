@@ -318,3 +318,11 @@ def test_a_runs_name_changes_with_anything_that_identifies_it(
         )
     assert run_id(changed) != run_id(spec)
     assert run_id(changed) == run_id(replace(changed, bundle="/elsewhere"))
+
+
+def test_a_profile_is_asked_for_by_the_suite_and_a_run_without_one_keeps_its_name(plan: Decide) -> None:
+    plain, asked = plan(suite_of()), plan(suite_of(profile=True))
+    assert (plain.profile, asked.profile) == (False, True)
+    # As with audits: what was measured without stays as it is, and with one it is measured again.
+    assert run_id(replace(asked, profile=False)) == plain.run_id != asked.run_id
+    assert replace(asked, profile=False, run_id=plain.run_id) == plain

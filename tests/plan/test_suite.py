@@ -92,7 +92,10 @@ WRONG = [
     ("grades = 1\n" + SUITE, "unknown key 'grades'; did you mean 'grade'?"),
     (at("grade =", "grad ="), "unknown key 'grad'; did you mean 'grade'?"),
     (at("backend =", "backnd ="), "unknown key 'target.card.backnd'; did you mean 'backend'?"),
-    ("zzzz = 1\n" + SUITE, "unknown key 'zzzz'; valid are: deadline_s, grade, name, run, schema_version, target, watchdog_s"),
+    (
+        "zzzz = 1\n" + SUITE,
+        "unknown key 'zzzz'; valid are: deadline_s, grade, name, profile, run, schema_version, target, watchdog_s",
+    ),
     (at('device = "npu:0"', 'device = "npu:0"\ndevise = "x"'), "unknown key 'target.card.devise'; did you mean 'device'?"),
     (SUITE.replace("card", "float-card") + "[target.float-card.x]\n", "unknown key 'target.float-card.x'"),
     # unknown names

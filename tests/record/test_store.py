@@ -107,7 +107,7 @@ else:
     pathlib.Path.rename = die
 store.publish(folder, record)
 """
-    done = subprocess.run([sys.executable, "-c", script, str(store.root)], capture_output=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", script, str(store.root)], capture_output=True, timeout=300, check=False)
     assert done.returncode == 9, done.stderr
     assert ids(store) == ["a"]
     with store.writing():

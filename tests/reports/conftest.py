@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.finding import Finding
+from npubench.contract.runspec import Scenario
+from npubench.record.store import Store
 from npubench.report import document as document_model
 from npubench.report import frame
 from npubench.report.comparison_document import comparison_facts, comparison_sections
+from npubench.report.feedback import build_feedback
+from npubench.report.nightly import build_nightly
 from npubench.report.page import (
     Cell,
     ComparisonPage,
@@ -25,6 +30,7 @@ from npubench.report.page import (
     SystemCard,
     Table,
 )
+from npubench.report.procurement import build_procurement
 
 MakePage = Callable[..., ComparisonPage]
 
@@ -246,17 +252,9 @@ def hostile_page() -> ComparisonPage:
     def evil(name: str) -> str:
         return f"<script>{name}()</script>\"'><img src=x onerror={name}>&\x1b[31m\u202e\ud800"
 
+    names = ("label", "target", "device", "backend", "precision")
     subjects = tuple(
-        replace(
-            s,
-            label=evil("label"),
-            target=evil("target"),
-            device=evil("device"),
-            backend=evil("backend"),
-            options={evil("option"): evil("value")},
-            precision=evil("precision"),
-        )
-        for s in page.subjects
+        replace(s, options={evil("option"): evil("value")}, **{name: evil(name) for name in names}) for s in page.subjects
     )
     table = page.tables[0]
     row = table.rows[0]
@@ -306,14 +304,9 @@ def to_document() -> Callable[[ComparisonPage], document_model.Document]:
 
 
 def of_page(page: ComparisonPage) -> document_model.Document:
-    subjects = {subject.key: subject for subject in page.subjects}
-    lines = tuple(
-        run_line(run, subjects[cell.subject].target, cell.status, subjects[cell.subject].simulated)
-        for table in page.tables
-        for row in table.rows
-        for cell in row.cells
-        for run in cell.run_id.split(", ")
-    )
+    who = {subject.key: subject for subject in page.subjects}
+    cells = [(cell, who[cell.subject]) for table in page.tables for row in table.rows for cell in row.cells]
+    lines = tuple(run_line(run, s.target, c.status, s.simulated) for c, s in cells for run in c.run_id.split(", "))
     made = frame.make_document("comparison", page.title, [], comparison_sections(page), comparison_facts(page))
     return replace(made, made_at=page.made_at, harness=page.harness, runs=lines)
 
@@ -422,3 +415,34 @@ def build_plot(form: str, name: str, table: document_model.Grid) -> document_mod
         (d.Stretch(d.Phrase("phase.start"), 0.0, 0.1), d.Stretch(d.Phrase("phase.timed"), 0.1, 4.0)) if form == "steps" else (),
         (d.Level(d.Phrase("document.column.required"), 25.0), d.Level(d.Phrase("document.column.source"), 9e9)),
     )
+
+
+@pytest.fixture(scope="session")
+def documents(
+    tmp_path_factory: pytest.TempPathFactory,
+    make_spec: Callable[..., Any],
+    make_trace: Callable[..., Any],
+    make_record: Callable[..., Any],
+    publish: Callable[..., Any],
+    comparison: document_model.Document,
+) -> Mapping[str, document_model.Document]:
+    """A report of every kind, of three nights of two targets; one run failed."""
+    store = Store(tmp_path_factory.mktemp("kinds"))
+    entries = []
+    for night in range(3):
+        for n in range(12):
+            scenario = (Scenario.SINGLE_STREAM, Scenario.OFFLINE)[n % 2]
+            where = {"target": {"name": ("card", "host")[n // 2 % 2]}, "workload": f"work-{n // 4}", "round": str(night)}
+            spec = make_spec(scenario, run_id=f"run-{night}-{n:02}", **where)
+            one = make_trace([9_000_000 + n], per_query=40, service_ns=1_000_000)
+            trace = one if n % 2 else make_trace([1_000_000 + 10_000 * k + 1000 * night for k in range(64)])
+            when = f"2026-08-0{1 + night}T00:{n:02}:00+00:00"
+            failed = (night, n) == (2, 3)
+            record = make_record(spec, None if failed else trace, status="failed" if failed else "ok", started_at=when)
+            entries.append(publish(store, record, None if failed else trace))
+    return {
+        "procurement": build_procurement(entries, subject="kinds", reference="host"),
+        "feedback": build_feedback(entries, "card", layers=()),
+        "nightly": build_nightly(entries, subject="kinds"),
+        "comparison": comparison,
+    }

@@ -198,7 +198,7 @@ def test_every_finding_of_every_run_is_there_with_its_evidence(make_page: MakePa
         for row in table.rows:
             for cell in row.cells:
                 for finding in cell.findings:
-                    assert {"rule", "observed", "required", "advice"} <= {each.part for each in told if each.finding == finding}
+                    assert {"rule", "observed", "required", "advice"} <= {each.what for each in told if each.finding == finding}
     notes = grids(document)["notes"]
     assert len({str(row.cells[0].content) for row in notes.rows}) == len(notes.rows), "each note once"
     assert texts(notes)[0][-1] == "every run"

@@ -13,6 +13,7 @@ import pytest
 
 from npubench.report.document import Cell, Document, Fact, Phrase, Text
 from npubench_reports import document_pdf
+from npubench_reports.pdf_headings import with_row_headings
 
 LANGUAGES = ("ko", "en")
 
@@ -151,3 +152,38 @@ def test_a_long_table_goes_over_pages_under_its_headings(make_document: Callable
     assert len(listing) > 2
     assert all("Digest" in text or "digest" in text for text in listing)
     assert {f"run-{n:05}" for n in range(1, 201)} <= set(re.findall(r"run-\d{5}", "".join(listing)))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_row_of_a_table_has_its_heading(made: dict[str, bytes], language: str) -> None:
+    found = list(elements(read(made[language]).trailer["/Root"]["/StructTreeRoot"]))  # type: ignore[index]
+    rows = [[kid.get_object() for kid in each["/K"]] for each in found if each["/S"] == "/TR"]
+    data = [row for row in rows if len(row) > 1 and any(cell["/S"] == "/TD" for cell in row)]
+    assert len(data) > 20
+    assert {tuple(str(cell["/S"]) for cell in row[:2]) for row in data} == {("/TH", "/TD")}
+    scopes = {
+        str(part.get_object().get("/Scope")) for row in data for part in row[0]["/A"] if part.get_object()["/O"] == "/Table"
+    }
+    assert scopes == {"/Row"}
+    columns = [cell for row in rows for cell in row if cell["/S"] == "/TH" and row not in data]
+    assert columns
+    assert all(cell["/A"][0]["/Scope"] == "/Column" for cell in columns)
+
+
+def test_a_file_that_is_laid_out_otherwise_is_left_alone(made: dict[str, bytes]) -> None:
+    packed = made["en"].replace(b"\nxref\n0 ", b"\nxrex\n0 ")
+    for content in (b"", b"%PDF-1.7", packed, made["en"][:-200], b"x" + made["en"]):
+        assert with_row_headings(content) == content
+
+
+def test_thousands_of_runs_are_listed_as_numbered_lines(
+    make_document: Callable[..., Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(document_pdf, "LONG", 50)
+    content = document_pdf.render(make_document(runs=120), language="en")
+    text = text_of(content)
+    assert {f"run-{n:05}" for n in range(1, 121)} <= set(re.findall(r"run-\d{5}", text))
+    found = list(elements(read(content).trailer["/Root"]["/StructTreeRoot"]))  # type: ignore[index]
+    assert sum(each["/S"] == "/LI" for each in found) >= 120
+    assert "Record digest" in text
+    assert re.search(r"120\s+run-00120", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from npubench.analyze.estimate import Estimate
 from npubench.report.document import Cell, Column, Document, Grid, Phrase, Row, Section, Text
-from npubench_reports import document_xlsx
+from npubench_reports import document_xlsx, workbook_charts
 
 LANGUAGES = ("ko", "en")
 
@@ -120,3 +121,44 @@ def test_words_stay_words(document: Document, words: str) -> None:
 
 def test_the_same_document_is_the_same_file(document: Document, made: dict[str, bytes]) -> None:
     assert document_xlsx.render(document, language="ko") == made["ko"]
+
+
+def parts(content: bytes) -> list[str]:
+    """Return the charts of a workbook in order."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = sorted(name for name in archive.namelist() if re.fullmatch(r"xl/charts/chart\d+\.xml", name))
+        return [archive.read(name).decode("utf-8") for name in names]
+
+
+def test_steps_are_corners_and_phases_a_band(make_document: Callable[..., Document]) -> None:
+    content = document_xlsx.render(make_document(name="card"), language="en")
+    *_, steps = parts(content)
+    series = re.findall("<c:ser>.*?</c:ser>", steps)
+    # Four series, the corners of the three joined ones, a level, two phases.
+    assert len(series) == 10
+    assert steps.count("<c:legendEntry>") == 3
+    rows = [[cell.value for cell in row] for row in read(content).worksheets[-1].iter_rows(max_col=3)]
+    corners = [tuple(row[1:]) for row in rows if row[0] == "s0 card (steps)"]
+    # The third point is missing: its neighbours' runs end there.
+    assert corners == [(0, 10), (0.5, 10), (0.5, 20), (1, 20), (3, 40), (3.5, 40), (3.5, 50), (4, 50)]
+    # Above the greatest end of an interval; a phase too short for its name has it in the legend alone.
+    assert [row[1] for row in rows if row[0] == "phase.timed"] == pytest.approx([0.1, 2.05, 4])
+    assert [row[2] for row in rows if row[0] == "phase.timed"] == pytest.approx([64.8] * 3)
+    assert "<a:t>phase.timed</a:t>" in series[-1]
+    assert "<a:t>" not in series[-2]
+
+
+def test_points_have_their_words_and_none_is_a_formula(make_document: Callable[..., Document]) -> None:
+    content = document_xlsx.render(make_document(name="card"), language="en")
+    assert [re.findall("<a:t>(p[0-9])</a:t>", part).count("p1") for part in parts(content)] == [0, 0, 4, 0]
+    assert workbook_charts._words(["=1+1", "==", "", "p"], "right")["custom"] == [
+        {"value": "1+1"},
+        {"delete": True},
+        {"delete": True},
+        {"value": "p"},
+    ]
+
+
+def test_what_a_chart_with_named_places_cannot_draw_stands_below_it(make_document: Callable[..., Document]) -> None:
+    sheet = read(document_xlsx.render(make_document(name="card"), language="en")).worksheets[5]
+    assert "Required: 25 samples/s" in [cell.value for cell in sheet["A"]]

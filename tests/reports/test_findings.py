@@ -18,6 +18,7 @@ from npubench.analyze.declaration import compare_declared
 from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.finding import Finding
 from npubench.analyze.intervals import Drift
+from npubench.analyze.memory import Memory, judge_memory
 from npubench.analyze.power_rules import PowerFacts, judge_power
 from npubench.analyze.ranging import Ranging
 from npubench.analyze.repeats import wide_interval
@@ -107,7 +108,8 @@ def everything() -> tuple[Finding, ...]:
         facts(Scenario.SINGLE_STREAM, late, observed=bare, metrics=unscored),
         replace(searched, observed=allowed),
     )
-    return tuple(finding for run in runs for finding in judge(run)) + powerless() + unhealthy() + audited() + unsteady()
+    found = tuple(finding for run in runs for finding in judge(run))
+    return found + powerless() + unhealthy() + audited() + unsteady() + leaking()
 
 
 def powerless() -> tuple[Finding, ...]:
@@ -164,6 +166,13 @@ def unsteady() -> tuple[Finding, ...]:
     wide = wide_interval([1.0, 1.1, 0.9, 1.2, 0.8, 1.0, 1.1, 0.9], GRADES["official"])
     assert wide is not None
     return (*judge_stability(restless, "official"), wide)
+
+
+def leaking() -> tuple[Finding, ...]:
+    """Break the rule of memory."""
+    level = Estimate(float(100 << 20), "B")
+    grows = Estimate(1234.0, "B/sample", 1200.0, 1300.0, 0.99, 60)
+    return tuple(judge_memory(Memory(level, level, level, level, "measure", grows, grows, 100_000, 60, 1)))
 
 
 def audited() -> tuple[Finding, ...]:

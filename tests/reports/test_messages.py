@@ -19,7 +19,7 @@ import npubench.report
 import npubench.verbs
 import npubench_models
 import npubench_reports
-from npubench.analyze import client, declaration, power_rules, repeats, roofline, stability_rules, validity
+from npubench.analyze import client, declaration, memory, power_rules, repeats, roofline, stability_rules, validity
 from npubench.analyze.audits import judge as audits_judge
 from npubench.analyze.audits.judge import AUDITS
 from npubench.analyze.audits.verdict import AuditStatus
@@ -81,7 +81,7 @@ class Anything:
 
 RECORD: Any = Anything()
 #: The kernel's words, from the kernel itself: a new one fails here until it has its text.
-JUDGES = (validity, power_rules, client, declaration, stability_rules, repeats, audits_judge)
+JUDGES = (validity, power_rules, client, declaration, stability_rules, memory, repeats, audits_judge)
 RULES = sorted(set().union(*(arguments(module, "Finding", 0) for module in JUDGES)))
 MANIFESTS = [tomllib.loads(p.read_text("utf-8")) for p in (Path(npubench_models.__file__).parent / "workloads").glob("*.toml")]
 STATUSES = get_args(Status)
@@ -101,7 +101,7 @@ VOCABULARY: dict[str, set[str]] = {
     "audit": {judge.__name__.removeprefix("judge_").replace("_", "-") for judge in AUDITS},
     "audit-status": {*get_args(AuditStatus)},
     "verdict": {*get_args(Verdict)},
-    "unranked": returned(comparison._why_unranked)
+    "unranked": returned(comparison.why_unranked)
     | returned(ratio.incomparable)
     | {*STATUSES} - {"ok"}
     | {grade for grade, entry in GRADES.items() if not entry.ranked}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from babel.core import Locale
+from babel.numbers import format_decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,3 +88,16 @@ def test_times_are_korean_in_both_languages() -> None:
     assert numbers.moment("2026-03-04T21:12:09+00:00", EN) == "March 5, 2026 06:12 KST"
     assert numbers.moment("2026-03-04T21:12:09", EN) == "March 5, 2026 06:12 KST"
     assert numbers.moment("some day", EN) == "some day"
+
+
+@pytest.mark.parametrize("language", ["en", "ko", "de", "fr"])
+@given(value=st.floats(-1e12, 1e12), digit=st.integers(-9, 6))
+def test_digits_are_set_as_babel_sets_them(language: str, value: float, digit: int) -> None:
+    """Thousands of figures a page are not worth Babel's time, but its separators are."""
+    locale = Locale.parse(language)
+    rounded = round(Decimal(repr(value)), -digit)
+    pattern = "#,##0" + ("." + "0" * -digit if digit < 0 else "")
+    assert numbers.decimal(value, digit, locale) == format_decimal(
+        Decimal(int(rounded)) if digit >= 0 else rounded, pattern, locale
+    )
+    assert numbers.count(int(value), locale) == format_decimal(int(value), locale=locale)

@@ -17,20 +17,25 @@ import tomllib
 
 import npubench
 import npubench_models
+from npubench.analyze import operators
 from npubench.analyze.certified import certified_percentiles
 from npubench.analyze.counter import counter_joules
 from npubench.analyze.energy import Track
 from npubench.analyze.estimate import Estimate
 from npubench.analyze.gauge import gauge_joules
 from npubench.analyze.intervals import over_repeats, ratio_of_percentiles, throughput
+from npubench.analyze.memory import DAMAGED, account_memory, slope
 from npubench.analyze.metrics import no_metrics
 from npubench.analyze.outputs import score_outputs
 from npubench.analyze.readings import account_energy
 from npubench.contract.power_limit import PowerLimit
 from npubench.contract.runspec import Phase, Scenario
 from npubench.measure import power_limit
+from npubench.measure.memory import NEVER, UNTOLD, MemoryTrack
 from npubench.measure.meters.profile import load_profile
 from npubench.measure.meters.sensor import MeterError
+from npubench.measure.profiled import OPERATORS
+from npubench.measure.profiler import NONE
 from npubench.measure.runner import _Watch, run_worker
 from npubench.plan.workload import GateRule
 from npubench.record.account import _verdict
@@ -165,13 +170,44 @@ def test_why_ranges_are_not_fixed_is_recognised() -> None:
     assert len(set(found)) == len(found)
 
 
+def absent_operators(tmp_path: Path) -> Iterator[str]:
+    """Yield why there is no profile, and why one does not tell the host's part."""
+    path = tmp_path / OPERATORS
+    yield NONE
+    yield operators.NO_PLACE
+    yield operators.NO_TIME
+    yield operators.account_operators(path).reason or ""
+    for text in ("[", "[]", '{"samples": 0, "batch": 1, "operators": []}', '{"samples": 1, "batch": 1, "operators": []}'):
+        path.write_text(text, encoding="utf-8")
+        yield operators.account_operators(path).reason or ""
+
+
+def test_why_there_is_no_profile_is_recognised(tmp_path: Path) -> None:
+    found = [*absent_operators(tmp_path)]
+    assert [text for text in found if not recognised(text)] == []
+    assert len(set(found)) == len(found)
+
+
+def absent_memory() -> Iterator[Estimate]:
+    """Yield figures of memory that nothing, too little or nothing new was read for."""
+    none = integers()
+    window: Any = SimpleNamespace(start_ns=0, end_ns=9, done_ns=integers(1))
+    for reason in (NEVER, UNTOLD, DAMAGED):
+        yield account_memory(MemoryTrack(none, none, none, none, ("start",), reason), window).growth
+    yield account_memory(MemoryTrack(none, none, none, none, ("start",)), window).start
+    yield account_memory(MemoryTrack(integers(5), *(integers(0),) * 3, ("start",)), None).start
+    yield slope(integers(1), np.zeros(1))
+    yield slope(np.zeros(30, np.int64), np.zeros(30))
+    yield slope(np.arange(20), np.arange(20) ** 3.0)
+
+
 def absent_accuracy() -> Iterator[Estimate]:
     gate: Any = SimpleNamespace(metric="top1", unit="ratio")
     yield score_outputs(gate, ["y"], [np.zeros(2)], {}, [np.zeros(2)], lambda *_: float("nan"))
 
 
 def test_reasons_of_absent_figures_are_recognised(tmp_path: Path) -> None:
-    estimates = [*absent_percentiles(), *missing_intervals(), *absent_energy(tmp_path), *absent_accuracy()]
+    estimates = [*absent_percentiles(), *missing_intervals(), *absent_energy(tmp_path), *absent_memory(), *absent_accuracy()]
     assert [e.reason for e in estimates if not recognised(e.reason or "")] == []
     assert len({e.reason for e in estimates}) == len(estimates)
 
@@ -224,6 +260,8 @@ CALLS = {
     "measure/binding.py": {"BindingError": 0},
     "measure/plugin.py": {"PluginError": 0},
     "measure/process.py": {"append": 0},
+    "measure/profiled.py": {"ProfileError": 0},
+    "measure/profiler.py": {"ProfileError": 0, "reason_json": 0},
     "contract/bundle.py": {"BundleError": 0},
     "contract/options.py": {"OptionError": 0},
     "record/account.py": {"none": 1},
@@ -267,7 +305,7 @@ def test_every_sentence_written_in_the_kernel_is_recognised(path: str) -> None:
     assert [texts[0] for texts in found if not any(map(recognised, texts))] == []
 
 
-@pytest.mark.parametrize("module", ["validity", "power_rules", "client", "declaration"])
+@pytest.mark.parametrize("module", ["validity", "power_rules", "client", "declaration", "memory"])
 def test_fixed_sentences_of_findings_are_recognised(module: str) -> None:
     """Those with numbers in them come from the evidence; see ``test_findings``."""
     for node in ast.walk(ast.parse((KERNEL / f"analyze/{module}.py").read_text(encoding="utf-8"))):

@@ -12,7 +12,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -28,6 +28,7 @@ from npubench.contract import (
     Executor,
     Model,
     Offload,
+    OperatorTime,
     PowerLimit,
     Rung,
     Sensor,
@@ -181,6 +182,12 @@ class GoodBackend(Backend):
 
     def sensors(self, device: Device) -> Any:
         return [Counter(), Gauge()]
+
+    def profile(self, artefact: Artefact, device: Device, options: Any, inputs: Sequence[Tensors]) -> Any:
+        with self.load(artefact, device, options) as executor:
+            for request in (inputs[0], *inputs):
+                executor.execute(request)
+        return [OperatorTime("a @ A", "MatMul", 700, len(inputs), "device"), OperatorTime("+", "Add", 30, len(inputs), "host")]
 
 
 class GoodAsyncBackend(GoodBackend):
@@ -451,6 +458,42 @@ class Ticks(GoodExecutor):
     def compute(self, inputs: Tensors) -> Any:
         importlib.import_module("ti" + "me").perf_counter()
         return super().compute(inputs)
+
+
+def with_profile(given: Any) -> None:
+    def profile(self: Backend, artefact: Artefact, device: Device, options: Any, inputs: Sequence[Tensors]) -> Any:
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    breaks("answers/profile")(type("OddProfileBackend", (GoodBackend,), {"profile": profile}))
+
+
+with_profile([])
+with_profile([("conv", 7)])
+with_profile([OperatorTime("conv", "Conv", 0.0007, 4, "device")])  # type: ignore[arg-type]
+with_profile(RuntimeError("the profiler is not licensed"))
+
+
+@breaks("answers/profile")
+class ProfileSpoils(GoodBackend):
+    """Leaves something switched on that changes what the next executor answers."""
+
+    class Spoilt(GoodExecutor):
+        def __init__(self, backend: ProfileSpoils, artefact: Artefact) -> None:
+            super().__init__(backend, artefact)
+            self.factor, backend.factor = backend.factor, 1
+
+        def compute(self, inputs: Tensors) -> Any:
+            return super().compute(inputs) * self.factor
+
+    executor = Spoilt  # type: ignore[assignment]
+    factor = 1
+
+    def profile(self, artefact: Artefact, device: Device, options: Any, inputs: Sequence[Tensors]) -> Any:
+        found = super().profile(artefact, device, options, inputs)
+        self.factor = 3
+        return found
 
 
 # ---------------------------------------------------------------- flight

@@ -217,6 +217,24 @@ def test_a_host_operator_and_a_silent_runtime_are_noted(subject: Callable[..., S
         assert said in result.seen
 
 
+def test_a_backend_without_a_profile_is_no_fault(subject: Callable[..., Subject]) -> None:
+    from npubench.contract import Unsupported
+
+    def refuse(self: Backend, *arguments: Any) -> Any:
+        raise Unsupported("this card has no timers")
+
+    for profile, status, said in (
+        (Backend.profile, SKIPPED, "it brings no profile"),
+        (lambda self, *arguments: None, NOTED, "returns None here"),
+        (lambda self, *arguments: [npus.OperatorTime("conv", "Conv", 0, 4)], NOTED, "none reached a step of the runtime's clock"),
+        (refuse, NOTED, "none here: this card has no timers"),
+    ):
+        backend = type("Untimed", (npus.GoodBackend,), {"profile": profile})
+        result = found(subject(backend), {"answers/profile"})["answers/profile"]
+        assert result.status == status
+        assert said in result.seen
+
+
 def test_a_sensor_of_unknown_period_is_noted(subject: Callable[..., Subject]) -> None:
     sensor = type("Silent", (npus.Gauge,), {"update_period_ns": None})
     backend = type("Silent", (npus.GoodBackend,), {"sensors": lambda self, device: [sensor()]})

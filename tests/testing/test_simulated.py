@@ -224,7 +224,7 @@ def test_impossible_laws_are_refused(load: Load) -> None:
 def test_importing_it_needs_numpy_alone() -> None:
     heavy = "{'scipy', 'onnx', 'onnxruntime', 'pydantic', 'psutil'}"
     code = f"import sys, npubench.testing.simulated; sys.exit(bool({heavy} & set(sys.modules)))"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
 # ---------------------------------------------------------------- how long it takes
@@ -278,9 +278,13 @@ def test_slots_serve_side_by_side_and_no_more(load: Load) -> None:
             thread.start()
         while executor.in_flight < 2 and any(thread.is_alive() for thread in threads):
             time.sleep(0.001)
-        if executor.in_flight == 2:  # unless the machine slept through all of it
-            with pytest.raises(RuntimeError, match="more than max_in_flight = 2"):
-                executor.execute(batch())
+        said = ""
+        try:
+            executor.execute(batch())
+        except RuntimeError as error:
+            said = str(error)
+        # A machine that slept through all of it found a free slot.
+        assert "more than max_in_flight = 2" in said or not all(thread.is_alive() for thread in threads)
         for thread in threads:
             thread.join()
         assert executor.in_flight == 0
@@ -355,7 +359,7 @@ def test_sensors_in_another_process_see_the_energy(load: Load) -> None:
         for _ in range(5):
             executor.execute(batch())
         before = time.monotonic_ns()
-        shown = subprocess.run([sys.executable, "-c", read], check=True, capture_output=True, text=True, timeout=60).stdout
+        shown = subprocess.run([sys.executable, "-c", read], check=True, capture_output=True, text=True, timeout=300).stdout
         after = time.monotonic_ns()
         truth = executor.truth()
         law = executor.law
@@ -542,7 +546,7 @@ def child(model: Model, fault: str) -> list[str]:
 
 @pytest.mark.parametrize(("fault", "status"), [("exit", 3), ("signal", -signal.SIGSEGV), ("exit-in-load", 3)])
 def test_faults_that_end_the_process(model: Model, fault: str, status: int) -> None:
-    ended = subprocess.run(child(model, fault), capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(child(model, fault), capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == status
     assert ended.stdout.split() == ([] if fault == "exit-in-load" else ["0", "1", "2", "3", "4"])
 

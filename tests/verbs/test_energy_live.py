@@ -17,8 +17,9 @@ def test_a_live_window_has_a_truth_and_an_energy(monkeypatch: pytest.MonkeyPatch
     bundle = prepare("probe", tmp_path / "cache")
     rows = live_window("ramp", bundle, 1.0, tmp_path / "ramp")
     assert [(row.sensor, row.period_ms) for row in rows] == [("SIMULATED energy counter", 10.0), ("SIMULATED power", 10.0)]
-    # A second of a ramp from 15 W that has begun a little before: neither idle nor full power.
-    assert all(15.0 < row.true_joules < 35.0 for row in rows)
+    # A second of a ramp from 15 W that has begun a little before: neither idle (10 W) nor full power (40 W), however much of the
+    # time a busy machine lets the device serve.
+    assert all(10.0 < row.true_joules < 35.0 for row in rows)
     for row in rows:
         assert (row.joules is None) == (row.error is None)
         assert row.printed != bool(row.reason)

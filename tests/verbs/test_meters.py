@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
+import socket
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -125,6 +129,51 @@ def test_a_target_nobody_knows_has_a_nearest_one(gauge: Any, host: Any, make_spe
 def test_two_meters_that_read_the_same_are_not_added(gauge: Any, host: Any, covered: Any) -> None:
     here = host({"one": {"settings": gauge()}, "two": {"settings": gauge()}})
     assert "meter.two: reads what meter.one reads, and both would be added up" in complaint(here, covered(here))
+
+
+def test_one_instrument_is_not_set_up_for_two_inputs_in_a_run(host: Any, covered: Any) -> None:
+    """The second setting would be read for both, and one supply counted twice."""
+
+    def feed(element: int, *targets: str) -> dict[str, Any]:
+        settings = {"address": "TCPIP::192.0.2.7::10001::SOCKET", "profile": "yokogawa-wt300", "element": element}
+        return {"kind": "scpi", "domain": "wall", "targets": list(targets), "settings": settings}
+
+    two = host({"left": feed(1), "right": feed(2)})
+    sentence = complaint(two, covered(two))
+    assert "meter.right.settings.address: meter.left has it too" in sentence
+    assert 'element = "SIGMA"' in sentence
+
+
+def test_meters_of_one_instrument_are_tried_one_after_the_other() -> None:
+    """Most instruments take one connection, and all have one set-up."""
+    most, accepted = 0, 0
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"TCPIP::127.0.0.1::{server.getsockname()[1]}::SOCKET"
+
+        def answer() -> None:
+            nonlocal most, accepted
+            there: list[socket.socket] = []
+            with suppress(OSError), selectors.DefaultSelector() as waiting:
+                waiting.register(server, selectors.EVENT_READ)
+                while True:
+                    for key, _ in waiting.select():
+                        if key.fileobj is server:
+                            line, _ = server.accept()
+                            there.append(line)
+                            waiting.register(line, selectors.EVENT_READ)
+                            accepted, most = accepted + 1, max(most, len(there))
+                        elif isinstance(key.fileobj, socket.socket) and not key.fileobj.recv(1024):
+                            waiting.unregister(key.fileobj)
+                            there.remove(key.fileobj)
+                            key.fileobj.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        settings = {"address": address, "profile": "yokogawa-wt300", "timeout_ms": 300}
+        trials = try_meters([MeterSpec(f"m{n}", "scpi", "wall", settings) for n in range(2)])
+    assert [trial.meter for trial in trials] == ["m0", "m1"]
+    assert all("does not answer '*IDN?'" in trial.complaint for trial in trials), trials
+    assert accepted >= 2
+    assert most == 1
 
 
 def test_one_that_hangs_costs_its_deadline_and_no_more(tmp_path: Path) -> None:

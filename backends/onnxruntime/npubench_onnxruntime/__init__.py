@@ -7,13 +7,27 @@ which operators ran where is taken from the session's own graph assignment.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import ClassVar
 
-from npubench.contract import Artefact, Availability, Backend, Device, Executor, Model, PowerLimit, Rung, Support
+from npubench.contract import (
+    Artefact,
+    Availability,
+    Backend,
+    Device,
+    Executor,
+    Model,
+    OperatorTime,
+    PowerLimit,
+    Rung,
+    Support,
+    Tensors,
+)
 from npubench_onnxruntime.devices import ON_GPU, list_devices
 from npubench_onnxruntime.executor import OnnxRuntimeExecutor
 from npubench_onnxruntime.nvml import power_limit
 from npubench_onnxruntime.options import SessionOptions
+from npubench_onnxruntime.profile import operator_times
 from npubench_onnxruntime.session import open_session
 
 __all__ = ["OnnxRuntimeBackend", "OnnxRuntimeExecutor", "SessionOptions"]
@@ -55,3 +69,13 @@ class OnnxRuntimeBackend(Backend):
         """Return the limit of the GPU behind a ``cuda`` or ``tensorrt`` device; other devices have none that is known here."""
         pci = device.details.get("pci", "")
         return power_limit(pci) if pci and device.details.get("provider") in ON_GPU.values() else None
+
+    def profile(
+        self, artefact: Artefact, device: Device, options: SessionOptions, inputs: Sequence[Tensors]
+    ) -> Sequence[OperatorTime] | None:
+        """Return operators with their times from ONNX Runtime's own trace.
+
+        Raises:
+            Unsupported: The device's provider queues its work: what the trace has of it is no time of the device.
+        """
+        return operator_times(artefact, device, options, inputs)

@@ -60,8 +60,15 @@ class Placed:
         )
 
 
-def open_session(artefact: Artefact, device: Device, options: SessionOptions) -> Placed:
+def open_session(artefact: Artefact, device: Device, options: SessionOptions, trace: str = "") -> Placed:
     """Open a session whose operators run on ``device``.
+
+    Args:
+        artefact: The model.
+        device: One of those that were found.
+        options: The target's.
+        trace: What the file begins with that ONNX Runtime's profiler writes; "" = it is off. With it, operators run one after
+            the other whatever the options say: side by side, their times would overlap and count twice.
 
     Raises:
         WrongArtefact: The file is no model that this ONNX Runtime reads.
@@ -76,7 +83,7 @@ def open_session(artefact: Artefact, device: Device, options: SessionOptions) ->
         ort.preload_dlls()
     strict = provider != CPU and not options.allow_host_operators
     try:
-        placed = _open(ort, artefact, device, provider, options, strict)
+        placed = _open(ort, artefact, device, provider, options, strict, trace)
     except Exception as error:
         if strict and _REFUSAL in str(error):
             placed = _open(ort, artefact, device, provider, options, False)
@@ -90,11 +97,17 @@ def open_session(artefact: Artefact, device: Device, options: SessionOptions) ->
     return placed
 
 
-def _open(ort: Any, artefact: Artefact, device: Device, provider: str, options: SessionOptions, strict: bool) -> Placed:
+def _open(
+    ort: Any, artefact: Artefact, device: Device, provider: str, options: SessionOptions, strict: bool, trace: str = ""
+) -> Placed:
     settings = ort.SessionOptions()
+    if trace:
+        settings.enable_profiling = True
+        settings.profile_file_prefix = trace
     settings.intra_op_num_threads = options.threads or _allowed_cores()
     settings.inter_op_num_threads = options.inter_threads
-    settings.execution_mode = ort.ExecutionMode.ORT_PARALLEL if options.parallel else ort.ExecutionMode.ORT_SEQUENTIAL
+    parallel = options.parallel and not trace
+    settings.execution_mode = ort.ExecutionMode.ORT_PARALLEL if parallel else ort.ExecutionMode.ORT_SEQUENTIAL
     settings.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[options.graph])
     settings.log_severity_level = _LOG_ERRORS
     settings.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.spin else "0")

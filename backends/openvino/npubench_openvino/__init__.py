@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,11 +19,13 @@ from npubench.contract import (
     Device,
     Executor,
     Model,
+    OperatorTime,
     Support,
+    Tensors,
     Unsupported,
     WrongArtefact,
 )
-from npubench_openvino import devices, graphs
+from npubench_openvino import devices, graphs, profile
 from npubench_openvino.executor import AsyncOpenVinoExecutor, OpenVinoExecutor
 from npubench_openvino.options import OpenVinoOptions
 
@@ -79,11 +82,28 @@ class OpenVinoBackend(Backend):
         Raises:
             WrongArtefact: Blobs of another OpenVINO or another device, or no file that OpenVINO reads.
         """
+        kind: Any = AsyncOpenVinoExecutor if options.asynchronous else OpenVinoExecutor
+        executor: Executor = kind(self._load(artefact, device, options, {}), options.requests)
+        return executor
+
+    def profile(
+        self, artefact: Artefact, device: Device, options: OpenVinoOptions, inputs: Sequence[Tensors]
+    ) -> Sequence[OperatorTime] | None:
+        """Return operators with their times by the CPU's performance counters; blobs are imported once more, to count.
+
+        Raises:
+            Unsupported: The device is not the CPU.
+        """
+        profile.hold_to_cpu(graphs.target_of(device, options), device)
+        return profile.operator_times(self._load(artefact, device, options, profile.COUNTING), inputs)
+
+    def _load(self, artefact: Artefact, device: Device, options: OpenVinoOptions, more: Mapping[str, Any]) -> graphs.Loaded:
+        """Return the compiled models of an artefact, made with ``more`` properties than the target asks for."""
         ov = importlib.import_module("openvino")
         core = ov.Core()
         target = graphs.target_of(device, options)
         precision = artefact.notes.get("precision") or _precision(device, options)
-        said = graphs.properties(core, target, options, precision)
+        said = {**graphs.properties(core, target, options, precision), **more}
         if artefact.path.is_dir():
             loaded = graphs.import_folder(artefact, device, target, said, core)
         elif artefact.path.suffix == ".blob":
@@ -98,9 +118,7 @@ class OpenVinoBackend(Backend):
                     "it takes .onnx, .xml with its .bin, and blobs it exported"
                 ) from error
         graphs.hold_to(precision, loaded)
-        kind: Any = AsyncOpenVinoExecutor if options.asynchronous else OpenVinoExecutor
-        executor: Executor = kind(loaded, options.requests)
-        return executor
+        return loaded
 
 
 def _precision(device: Device, options: OpenVinoOptions) -> str:

@@ -96,6 +96,15 @@ class OpenVinoExecutor(Executor):
             told["operators by precision"] = ", ".join(f"{name} {n}" for name, n in sorted(counts.items()))
         return told
 
+    def counters(self, count: int) -> list[Any]:
+        """Return OpenVINO's performance counters of the model that serves ``count`` samples, where it was made to count."""
+        pool = self._idle[self._size(count)]
+        slot = pool.get()
+        try:
+            return list(slot.request.get_profiling_info())
+        finally:
+            pool.put(slot)
+
     def close(self) -> None:
         """Drop the models; their threads end with them."""
         self._idle = {}

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -65,10 +66,20 @@ class Trial:
 
 
 def try_meters(specs: Sequence[MeterSpec], deadline_s: float = DEADLINE_S) -> list[Trial]:
-    """Open each meter, read it and close it again; the answers come in the order of the meters."""
-    started = [(spec, _start(spec)) for spec in specs]
-    until = time.monotonic() + deadline_s
-    return [_answer(spec, process, max(0.0, until - time.monotonic()), deadline_s) for spec, process in started]
+    """Open each meter, read it and close it again; the answers come in the order of the meters.
+
+    Meters at one address come one after the other: an instrument has one set-up, and often takes one connection.
+    """
+    together: dict[object, list[MeterSpec]] = {}
+    for spec in specs:
+        together.setdefault(spec.settings.get("address", spec.name), []).append(spec)
+
+    def in_turn(there: Sequence[MeterSpec]) -> list[Trial]:
+        return [_answer(spec, _start(spec), deadline_s) for spec in there]
+
+    with ThreadPoolExecutor(max(1, len(together))) as crew:
+        found = {trial.meter: trial for trials in crew.map(in_turn, together.values()) for trial in trials}
+    return [found[spec.name] for spec in specs]
 
 
 def _start(spec: MeterSpec) -> subprocess.Popen[bytes]:
@@ -87,11 +98,11 @@ def _start(spec: MeterSpec) -> subprocess.Popen[bytes]:
     return process
 
 
-def _answer(spec: MeterSpec, process: subprocess.Popen[bytes], left_s: float, deadline_s: float) -> Trial:
+def _answer(spec: MeterSpec, process: subprocess.Popen[bytes], deadline_s: float) -> Trial:
     """Wait for a meter's answer; what is left of its process is killed."""
     where = f"meter.{spec.name}"
     try:
-        said = process.communicate(timeout=left_s)[0]
+        said = process.communicate(timeout=deadline_s)[0]
     except subprocess.TimeoutExpired:
         return Trial(
             spec.name, f"{where}: gave no answer within {deadline_s:g} s; see that it is on and that nobody else holds it"

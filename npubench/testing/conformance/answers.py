@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from npubench.contract.backend import Executor, submits
+from npubench.contract.artefact import Unsupported
+from npubench.contract.backend import Backend, Executor, submits
 from npubench.contract.bundle import keep_output
 from npubench.contract.tensors import LAYOUTS, TensorSpec
 from npubench.measure.binding import from_executor
 from npubench.measure.check import OutputCheck, OutputError
 from npubench.measure.events import words
+from npubench.measure.profiled import ProfileError, checked_operators
 from npubench.testing.conformance import clocks
 from npubench.testing.conformance.compare import OTHER, SAME, Array, copied, difference, joined, rows
 from npubench.testing.conformance.subject import Subject
@@ -240,6 +242,34 @@ def _clock(subject: Subject) -> str:
     return f"none in load, {len(requests)} requests and close"
 
 
+def _profile(subject: Subject) -> str:
+    """Have a few requests profiled, and hold what comes back to what a run would keep of it."""
+    if type(subject.backend).profile is Backend.profile:
+        raise NotApplicable("it brings no profile; its reports say nothing of the times of operators")
+    requests = subject.inside.requests[:4]
+    try:
+        found = subject.backend.profile(subject.artefact, subject.device, subject.options, requests)
+    except Unsupported as error:
+        raise Noted(f"none here: {error}") from error
+    except Exception as error:
+        raise Broken(f"profile raises {words(error)}") from error
+    if found is None:
+        raise Noted("it brings a profile, which returns None here")
+    try:
+        operators = checked_operators(found)
+    except ProfileError as error:
+        raise Broken(str(error)) from error
+    total = sum(each.nanoseconds for each in operators)
+    with subject.open() as executor:
+        if difference(copied(executor.execute(requests[0])), subject.inside.answers[0]) > OTHER:
+            raise Broken("after a profile the answers are others than before")
+    if not total:
+        raise Noted(f"{len(operators)} operators, of which none reached a step of the runtime's clock; a larger model tells more")
+    longest = max(operators, key=lambda each: each.nanoseconds)
+    part = longest.nanoseconds / total
+    return f"{len(operators)} operators; the longest is {longest.name} ({longest.kind}), {part:.0%} of the time"
+
+
 CHECKS = (
     Check(
         "answers/specs",
@@ -296,5 +326,12 @@ CHECKS = (
         "Leave timing to the harness; device-side timings that the runtime offers belong into notes().",
         "executor",
         _clock,
+    ),
+    Check(
+        "answers/profile",
+        "A profile, where it is brought, names operators with the runtime's own times, and leaves no executor behind.",
+        "Return OperatorTime with whole ns of all counted requests; None, or Unsupported with a reason, where there is none.",
+        "executor",
+        _profile,
     ),
 )

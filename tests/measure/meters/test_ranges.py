@@ -30,7 +30,7 @@ def open_it(instrument: Instrument) -> Iterator[Callable[..., ScpiSensor]]:
     opened: list[ScpiSensor] = []
 
     def open_it(**settings: Any) -> ScpiSensor:
-        known = {"address": f"TCPIP::127.0.0.1::{instrument.port}::SOCKET", "profile": "yokogawa-wt300", "timeout_ms": 500}
+        known = {"address": f"TCPIP::127.0.0.1::{instrument.port}::SOCKET", "profile": "yokogawa-wt300", "timeout_ms": 3_000}
         (sensor,) = open_meter(MeterSpec("wall", "scpi", "wall", known | settings))
         assert isinstance(sensor, ScpiSensor)
         opened.append(sensor)
@@ -115,7 +115,7 @@ def test_one_range_fixed_and_the_other_chosen(instrument: Instrument, open_it: C
 def test_ranges_that_cannot_be_fixed_have_a_reason(
     instrument: Instrument, open_it: Callable[..., ScpiSensor], settings: dict[str, Any], answers: dict[str, str], reason: str
 ) -> None:
-    sensor = open_it(timeout_ms=200, **settings)
+    sensor = open_it(timeout_ms=1000, **settings)
     instrument.instead |= {query: answer for query, answer in answers.items() if query in (VOLTS, AMPS)}
     sensor.look()
     instrument.instead |= answers
@@ -123,7 +123,7 @@ def test_ranges_that_cannot_be_fixed_have_a_reason(
     assert sensor.ranging()["reason"].startswith(reason)
     # Whatever went wrong, it counts again.
     instrument.instead.clear()
-    instrument.wait_until_heard(":INTEG:STAR")
+    instrument.wait_until(lambda: instrument.state == "STAR")
     assert instrument.state == "STAR"
 
 

@@ -48,8 +48,9 @@ class Service(ThreadingHTTPServer):
         self.sessions: set[str] = set()
         self.logins = 0
         self.session_service = True
-        #: Path → status and body, or a time to sleep, or "hang up".
+        #: Path → status and body, or "hang up", or "silent" until the test wakes it.
         self.instead: dict[str, Any] = {}
+        self.awake = threading.Event()
         self.asked: list[str] = []
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -86,8 +87,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(2)
             return
-        if isinstance(instead, float):
-            time.sleep(instead)
+        if instead == "silent":
+            assert self.server.awake.wait(60)
         if isinstance(instead, tuple):
             self._answer(*instead)
         elif not self._known():
@@ -165,7 +166,8 @@ def settings(service: Service, certificate: tuple[Path, Path]) -> dict[str, Any]
         "user_env": "TEST_BMC_USER",
         "password_env": "TEST_BMC_PASSWORD",
         "ca_file": str(certificate[0]),
-        "timeout_ms": 1000,
+        # Nothing waits for it but what is silent: a busy machine may take a while to answer.
+        "timeout_ms": 30_000,
     }
 
 
@@ -189,7 +191,7 @@ def test_power_of_a_new_service(service: Service, settings: dict[str, Any]) -> N
     sensor = opened(settings)
     assert (sensor.kind, sensor.domain, sensor.evidence) == ("power", "host", "BMC or PDU")
     assert (sensor.read(), sensor.quantum, sensor.clock_offset_ns, sensor.update_period_ns) == (374_500, 100, 0, None)
-    assert 0 < sensor.clock_error_ns < 1_000_000_000
+    assert 0 < sensor.clock_error_ns < 30_000_000_000
     assert service.logins == 1
     sensor.close()
     sensor.close()
@@ -285,7 +287,7 @@ def test_a_sensor_in_another_unit_is_refused(service: Service, settings: dict[st
 
 @pytest.mark.parametrize(
     "instead",
-    [(500, {}), (404, {}), (401, {}), (200, b"<html>login</html>"), (200, [1]), (200, {"PowerWatts": None}), "hang up", 1.5]
+    [(500, {}), (404, {}), (401, {}), (200, b"<html>login</html>"), (200, [1]), (200, {"PowerWatts": None}), "hang up", "silent"]
     + [(200, {"PowerWatts": {"Reading": reading}}) for reading in (None, "374", True, {})],
     ids=str,
 )
@@ -296,8 +298,12 @@ def test_whatever_is_no_number_is_a_reading_without_a_value(
     sensor = opened(settings)
     path = f"{ROOT}/Chassis/1U/EnvironmentMetrics"
     service.instead[path] = instead
+    if instead == "silent":
+        # Only the connection that is open is short of patience; the next one has all of it.
+        sensor._bmc._connection.sock.settimeout(0.2)
     assert sensor.read() is None
     service.instead.clear()
+    service.awake.set()
     assert sensor.read() == 374_500
     sensor.close()
 

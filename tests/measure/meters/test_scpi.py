@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,15 @@ def instrument() -> Iterator[Instrument]:
 
 
 def spec(port: int, **settings: Any) -> MeterSpec:
-    known = {"address": f"TCPIP::127.0.0.1::{port}::SOCKET", "profile": "yokogawa-wt300", "timeout_ms": 200}
+    # Nothing waits for it but what is silent: a busy machine may take a while to answer.
+    known = {"address": f"TCPIP::127.0.0.1::{port}::SOCKET", "profile": "yokogawa-wt300", "timeout_ms": 3_000}
     return MeterSpec("wall", "scpi", "wall", known | settings)
+
+
+def hurry(sensor: ScpiSensor) -> None:
+    """Have the connection that is open wait for an answer no longer than 0.2 s; the next one waits as long as it should."""
+    assert sensor._line._resource is not None
+    sensor._line._resource.timeout = 200
 
 
 @pytest.fixture
@@ -55,7 +63,7 @@ def test_the_energy_counter_is_set_up_started_and_read(instrument: Instrument, o
     assert second - first == STEP_WH * 3_600_000_000
     # The last of six digits of some thousandths of a Wh.
     assert opened.quantum == 36
-    assert 0 < opened.clock_error_ns < 1_000_000_000
+    assert 0 < opened.clock_error_ns < 30_000_000_000
     opened.close()
     # Nothing answers these: the stand-in may hear them a moment later.
     instrument.wait_until_heard(":COMM:REM OFF")
@@ -97,6 +105,8 @@ NO_READING = [
 @pytest.mark.parametrize("said", NO_READING)
 def test_what_is_no_number_is_a_reading_without_a_value(instrument: Instrument, opened: ScpiSensor, said: str) -> None:
     instrument.instead[":NUM:NORM:VAL? 1"] = said
+    if said == SILENT:
+        hurry(opened)
     assert opened.read() is None
 
 
@@ -111,6 +121,7 @@ def test_half_an_answer_is_no_value_and_spoils_no_later_one(
     """The rest of a late answer must not be taken for the next one: after a failure the line is opened anew."""
     monkeypatch.setattr("npubench.measure.meters.line._RETRY_NS", 0)
     instrument.instead[":NUM:NORM:VAL? 1"] = "1.2<cut>"
+    hurry(opened)
     assert opened.read() is None
     del instrument.instead[":NUM:NORM:VAL? 1"]
     before = instrument.watt_hours
@@ -123,6 +134,7 @@ def test_a_meter_that_goes_away_is_left_alone_and_found_again(
     instrument: Instrument, opened: ScpiSensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instrument.instead[":NUM:NORM:VAL? 1"] = HANG_UP
+    hurry(opened)
     assert opened.read() is None
     asked = len(instrument.heard)
     assert [opened.read() for _ in range(20)] == [None] * 20
@@ -130,6 +142,14 @@ def test_a_meter_that_goes_away_is_left_alone_and_found_again(
     instrument.instead.clear()
     monkeypatch.setattr(opened._line, "_retry_ns", 0)
     assert opened.read() is not None
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait for what must come; a minute without it fails the test."""
+    until = time.monotonic() + 60.0
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.001)
 
 
 def test_through_the_sampler_a_hang_up_is_a_gap(instrument: Instrument, tmp_path: Path) -> None:
@@ -140,14 +160,14 @@ def test_through_the_sampler_a_hang_up_is_a_gap(instrument: Instrument, tmp_path
         thread.start()
         os.read(told, 16)
         before = len(instrument.heard)
-        while len(instrument.heard) < before + 3:
-            pass
+        # So many were answered in any case; only then may one that is late be given up.
+        wait_for(lambda: len(instrument.heard) >= before + 6)
+        hurry(sensors[0])  # type: ignore[arg-type]
         instrument.close()
-        asked = sensors[0]
-        while not asked._line.resting():  # type: ignore[attr-defined]
-            pass
+        # Hung up after a failure: it rests for two seconds then, which a busy machine may sleep through.
+        wait_for(lambda: sensors[0]._line._retry_ns > 0)  # type: ignore[attr-defined]
         os.close(end)
-        thread.join(10)
+        thread.join(60)
     for descriptor in (stop, told, ready):
         os.close(descriptor)
     with np.load(tmp_path / "meters.npz") as stored:
@@ -164,16 +184,18 @@ def refused(port: int, **settings: Any) -> str:
 
 
 def test_a_closed_port_a_host_without_name_and_a_wrong_resource_are_said() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    assert refused(port).startswith(f"meter.wall: settings.address: TCPIP::127.0.0.1::{port}::SOCKET ")
+    # Bound, so that nobody else has the port, and listening to nobody.
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        port = deaf.getsockname()[1]
+        assert refused(port).startswith(f"meter.wall: settings.address: TCPIP::127.0.0.1::{port}::SOCKET ")
     assert "settings.address: 'not a resource' is no VISA resource; one over the network" in refused(1, address="not a resource")
     assert "no-such-host.invalid is not known" in refused(1, address="TCPIP::no-such-host.invalid::1::SOCKET")
 
 
 def test_an_instrument_that_says_nothing(instrument: Instrument) -> None:
     instrument.instead["*IDN?"] = SILENT
-    assert "does not answer '*IDN?' within 200 ms" in refused(instrument.port)
+    assert "does not answer '*IDN?' within 1000 ms" in refused(instrument.port, timeout_ms=1000)
 
 
 def test_another_instrument_is_not_touched(instrument: Instrument) -> None:
@@ -199,7 +221,7 @@ def test_a_counter_that_does_not_start(instrument: Instrument) -> None:
 
 def test_an_instrument_without_a_first_number(instrument: Instrument) -> None:
     instrument.instead[":NUM:NORM:VAL? 1"] = "NAN"
-    assert "gives no number for 'energy'" in refused(instrument.port)
+    assert "gives no number for 'energy'" in refused(instrument.port, timeout_ms=1000)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class Agent:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
 
     def read_variables(self, *asked: Any, **_: Any) -> list[Any]:
         self.asked += 1
@@ -112,7 +112,8 @@ V3 = {"version": "3", "user": "meter", "auth_env": "TEST_SNMP_AUTH", "privacy_en
 
 
 def opened(agent: Agent, **settings: Any) -> MeterSensor:
-    known = {"host": "127.0.0.1", "port": agent.port, "timeout_ms": 400}
+    # Nothing waits for it but what is silent: a busy machine may take a while to answer.
+    known = {"host": "127.0.0.1", "port": agent.port, "timeout_ms": 30_000}
     (sensor,) = open_meter(MeterSpec("rack", "snmp", "wall", known | settings))
     return sensor
 
@@ -132,7 +133,7 @@ def test_power_in_tens_of_watts(agent: Agent, credentials: dict[str, Any]) -> No
     sensor = opened(agent, oid=POWER, unit="W", scale=10, **credentials)
     assert (sensor.kind, sensor.domain, sensor.evidence) == ("power", "wall", "BMC or PDU")
     assert (sensor.read(), sensor.quantum) == (6_130_000, 10_000)
-    assert 0 < sensor.clock_error_ns < 400_000_000
+    assert 0 < sensor.clock_error_ns < 30_000_000_000
     sensor.close()
     sensor.close()
 
@@ -204,7 +205,7 @@ def test_silence_minus_one_words_and_an_object_that_is_gone_are_no_value(agent: 
 @pytest.mark.parametrize("wrong", ["2c", "dead port"])
 def test_silence_says_what_may_be_wrong(agent: Agent, wrong: str) -> None:
     settings = V2 | ({"community_env": "TEST_SNMP_WRONG"} if wrong == "2c" else {"port": 9})
-    said = refused(agent, oid=POWER, unit="W", **settings)
+    said = refused(agent, oid=POWER, unit="W", timeout_ms=400, **settings)
     assert "does not answer in 400 ms; agents are silent on a wrong community" in said
 
 
