@@ -282,7 +282,9 @@ def _verdict(against: Against) -> Mark:
         word = Phrase(f"verdict.{next(iter(against.ratios.values())).verdict}")
     else:
         word = Phrase("comparison.verdicts", {"better": better, "worse": worse, "same": same})
-    return Mark("better" if better and not worse else "worse" if worse and not better else "tie", word)
+    if better and worse:
+        return Mark("open", word)
+    return Mark("better" if better else "worse" if worse else "tie", word)
 
 
 def _by(against: Against) -> Phrase | None:

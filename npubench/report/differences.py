@@ -50,7 +50,7 @@ def find_differences(subjects: Mapping[str, Sequence[Record]]) -> tuple[Differen
     found = []
     for name in names:
         values = {key: fact.get(name, MISSING) for key, fact in facts.items()}
-        # What a subject did not run is listed as unpaired and is no difference of conditions.
+        # What a subject did not run is listed as missing and is no difference of conditions.
         compared = values.values() if not name.startswith(PER_RUN) else (v for v in values.values() if v != MISSING)
         if len(set(compared)) > 1:
             found.append(Difference(name, values))
