@@ -21,9 +21,7 @@ def compare(
     a: Annotated[str, typer.Argument(help="A target, target/precision, key=value,… or a folder.")],
     b: Annotated[str, typer.Argument(help="The same, compared against.")],
     store: StoreOption = STORE,
-    out: Annotated[
-        Path | None, typer.Option("--out", "--html", help="Write the report: a file, or a folder.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the report: a file, or a folder.")] = None,
     format: FormatOption = "",
     language: LanguageOption = "ko",
     json: JsonOption = False,
