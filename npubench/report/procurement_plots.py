@@ -7,6 +7,7 @@ from typing import Literal
 
 from npubench.analyze.estimate import Estimate, absent
 from npubench.plan.hardware import Figure
+from npubench.record.schema import Record
 from npubench.record.store import Entry
 from npubench.report.document import (
     Axis,
@@ -58,7 +59,7 @@ def _latencies(lineup: Lineup, spot: Spot, name: str) -> Iterator[Plot]:
     """Yield the part of queries that took longer, over latency: both logarithmic, so that the tail is seen."""
     found = next((d for d in lineup.page.distributions if (d.workload, d.scenario) == spot.place), None)
     curves = {curve.subject: curve for curve in found.curves} if found is not None else {}
-    drawn = [standing for standing in spot.standings if standing.offer in curves]
+    drawn = [standing for standing in spot.detailed if standing.offer in curves]
     if not drawn:
         return
     series, rows = [], []
@@ -102,9 +103,9 @@ def _latencies(lineup: Lineup, spot: Spot, name: str) -> Iterator[Plot]:
 
 def _pareto(lineup: Lineup, spot: Spot, name: str) -> Iterator[Plot]:
     """Yield efficiency over throughput, a picture a domain and evidence, with those that nobody beats in both."""
-    kinds = dict.fromkeys((line.domain, line.evidence) for s in spot.standings for line in s.energy.lines)
+    kinds = dict.fromkeys((line.domain, line.evidence) for s in spot.detailed for line in s.energy.lines)
     for n, kind in enumerate(kinds, start=1):
-        there = [(s, line) for s in spot.standings for line in s.energy.lines if (line.domain, line.evidence) == kind]
+        there = [(s, line) for s in spot.detailed for line in s.energy.lines if (line.domain, line.evidence) == kind]
         known = [
             (s, rate, line.samples_per_joule)
             for s, line in there
@@ -154,7 +155,7 @@ def _front(points: Sequence[tuple[float, float]]) -> list[bool]:
 
 def _rooflines(lineup: Lineup, spot: Spot, name: str) -> Iterator[Plot]:
     """Yield operations/s over operations a byte under the declared roofs, for those whose device has one."""
-    drawn = [s for s in spot.standings if s.energy.roofline.peak and s.energy.roofline.intensity and s.energy.roofline.operations]
+    drawn = [s for s in spot.detailed if s.energy.roofline.peak and s.energy.roofline.intensity and s.energy.roofline.operations]
     if not drawn:
         return
     series, rows = [], []
@@ -215,7 +216,7 @@ def _courses(lineup: Lineup, spot: Spot, name: str) -> Iterator[Plot]:
 
 def _course(lineup: Lineup, spot: Spot, course: PowerCourse, name: str) -> Plot:
     power, label = course.power, lineup.label(course.subject)
-    nature: Nature = next((_nature(s) for s in spot.standings if s.offer == course.subject), "measured")
+    nature: Nature = next((_nature(s) for s in spot.detailed if s.offer == course.subject), "measured")
     middle = [power.start_s + (n + 0.5) * power.step_s for n in range(len(power.values))]
     low, high = (each or (None,) * len(power.values) for each in (power.low, power.high))
     points = tuple(Point(x, y, a, b) for x, y, a, b in zip(middle, power.values, low, high, strict=True))
@@ -256,10 +257,11 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def batch_plots(entries: Sequence[Entry]) -> tuple[Plot, ...]:
+def batch_plots(lineup: Lineup, entries: Sequence[Entry]) -> tuple[Plot, ...]:
     """Return throughput over batch for every workload that some target was measured at with several batches, offline.
 
-    Of runs of one batch the strictest and latest counts; other rounds and load settings are not mixed in.
+    Of runs of one batch the strictest and latest counts; other rounds and load settings are not mixed in. Candidates that are
+    not detailed there are left out.
     """
     found: dict[str, dict[tuple[str, str, str], dict[int, Entry]]] = {}
     strictness = {"official": 2, "nightly": 1, "smoke": 0}
@@ -268,14 +270,19 @@ def batch_plots(entries: Sequence[Entry]) -> tuple[Plot, ...]:
         batch = record.provenance.settings.get("batch")
         rate = record.metrics.get("throughput")
         if spec.load.scenario.value == "offline" and isinstance(batch, int) and rate is not None and rate.value is not None:
-            key = (record.system.system_id, spec.target.name, spec.precision)
-            found.setdefault(spec.workload, {}).setdefault(key, {})[batch] = entry
+            found.setdefault(spec.workload, {}).setdefault(_who(record), {})[batch] = entry
     plots = []
     for workload, curves in sorted(found.items()):
-        several = {key: points for key, points in curves.items() if len(points) > 1}
+        spot = lineup.spot((workload, "offline"))
+        shown = {_who(standing.records[0]) for standing in spot.detailed} if spot is not None else set()
+        several = {key: points for key, points in curves.items() if len(points) > 1 and key in shown}
         if several:
             plots.append(_batches(workload, several))
     return tuple(plots)
+
+
+def _who(record: Record) -> tuple[str, str, str]:
+    return record.system.system_id, record.spec.target.name, record.spec.precision
 
 
 def _batches(workload: str, curves: dict[tuple[str, str, str], dict[int, Entry]]) -> Plot:
