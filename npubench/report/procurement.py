@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from npubench.plan.hardware import Hardware, shipped_hardware
 from npubench.record.store import Entry
 from npubench.report.cited import cited
 from npubench.report.differences import MISSING
 from npubench.report.document import Cell, Column, Document, Fact, Grid, Paragraph, Phrase, Row, Section, Text
-from npubench.report.frame import make_document
+from npubench.report.frame import banners, make_document
 from npubench.report.operating_cost import Costs
 from npubench.report.procurement_costs import cost_sections
-from npubench.report.procurement_offers import Lineup, line_up
+from npubench.report.procurement_detail import (
+    MOST_DETAILED,
+    choose_unlisted,
+    count_detailed,
+    interest_of,
+    some_names,
+)
+from npubench.report.procurement_lineup import line_up
+from npubench.report.procurement_offers import Lineup
+from npubench.report.procurement_others import others_section
 from npubench.report.procurement_places import SIX, missing_section, place_section
 from npubench.report.procurement_plots import batch_plots
 from npubench.report.procurement_scores import score_section
@@ -21,6 +31,9 @@ from npubench.report.procurement_trust import trust_section
 from npubench.report.requirements import Sheet
 from npubench.report.scoring import score_all
 from npubench.report.sizing import size_all
+
+#: As many rows on differences are shown where not all cells are detailed; how many more is said.
+MOST_DIFFERENCES = 500
 
 
 def build_procurement(
@@ -31,6 +44,7 @@ def build_procurement(
     sheet: Sheet | None = None,
     costs: Costs | None = None,
     hardware: Hardware | None = None,
+    most: int = MOST_DETAILED,
 ) -> Document:
     """Build the procurement report.
 
@@ -41,22 +55,27 @@ def build_procurement(
         sheet: The requirement sheet.
         costs: The cost file.
         hardware: The hardware catalogue; the installed one where it is ``None``.
+        most: How many cells are detailed; see ``procurement_detail``.
 
     Raises:
         InputError: There is no such reference, or there are several.
     """
     catalogue = hardware if hardware is not None else shipped_hardware()
     batches = {line.asked.batch for line in sheet.lines if line.asked.batch} if sheet is not None else set()
-    lineup = line_up(entries, reference, catalogue, batches)
+    interest = interest_of(sheet, costs)
+    lineup = line_up(entries, reference, catalogue, batches, interest=interest, most=most)
     scores = score_all(lineup, sheet) if sheet is not None else ()
     sized = size_all(lineup, costs.file.service[0], costs) if costs is not None and costs.file.service else ()
+    lineup = replace(lineup, unlisted=choose_unlisted(lineup, scores, interest))
     sections = [summary_section(lineup, sheet, scores, sized, costs is not None)]
     if sheet is not None:
         sections.append(score_section(lineup, sheet, scores))
-    places = tuple(place_section(lineup, spot) for spot in lineup.spots)
+    places = tuple(place_section(lineup, spot) for spot in lineup.spots if spot.detailed)
     sections.append(Section("places", Phrase("procurement.places.heading"), (_lead(lineup),), places))
+    if (others := others_section(lineup)) is not None:
+        sections.append(others)
     sections.append(trust_section(lineup))
-    if plots := batch_plots(entries):
+    if plots := batch_plots(lineup, entries):
         sections.append(Section("batches", Phrase("procurement.batches.heading"), plots))
     if costs is not None:
         sections += cost_sections(lineup, costs, catalogue)
@@ -70,12 +89,21 @@ def build_procurement(
         facts.append(Fact(Phrase("procurement.fact.sheet"), Cell(Text(sheet.name))))
     if costs is not None:
         facts.append(Fact(Phrase("procurement.fact.costs"), Cell(Text(costs.file.name))))
-    return make_document("procurement", subject, chosen, sections, facts)
+    document = make_document("procurement", subject, chosen, sections, facts)
+    if lineup.whole:
+        return document
+    # What every page warns of is of all that was counted, whether its runs are named or not.
+    everything = (record for spot in lineup.spots for standing in spot.standings for record in standing.records)
+    return replace(document, banners=banners(list(everything)))
 
 
 def _lead(lineup: Lineup) -> Paragraph:
     gone = (Phrase("procurement.places.superseded", {"count": lineup.superseded}),) if lineup.superseded else ()
-    return Paragraph((Phrase("procurement.places.lead"), Phrase("procurement.places.reading"), *gone))
+    cut = []
+    if not lineup.whole:
+        drawn = {"count": sum(spot.drawn for spot in lineup.spots), "all": sum(bool(spot.detailed) for spot in lineup.spots)}
+        cut = [Phrase("procurement.others.rule", count_detailed(lineup)), Phrase("procurement.others.drawn", drawn)]
+    return Paragraph((Phrase("procurement.places.lead"), Phrase("procurement.places.reading"), *cut, *gone))
 
 
 def _differences(lineup: Lineup) -> Section:
@@ -86,8 +114,9 @@ def _differences(lineup: Lineup) -> Section:
         for subject in lineup.offers:
             who.setdefault(each.values.get(subject.key, MISSING), []).append(subject.label)
         for value, labels in who.items():
-            cells = (Cell(Text(value)), Cell(Text(", ".join(labels))))
+            cells = (Cell(Text(value)), Cell(Text(some_names(lineup, labels))))
             rows.append(Row(Cell(Phrase("procurement.difference", {"what": each.what})), cells))
+    kept = rows if lineup.whole else rows[:MOST_DIFFERENCES]
     grid = Grid(
         name="differences",
         caption=Phrase("procurement.differences.caption"),
@@ -96,7 +125,8 @@ def _differences(lineup: Lineup) -> Section:
             Column(Phrase("procurement.column.values")),
             Column(Phrase("procurement.column.who")),
         ),
-        rows=tuple(rows),
+        rows=tuple(kept),
+        remarks=(Phrase("procurement.others.rows", {"count": len(rows) - len(kept)}),) if len(rows) > len(kept) else (),
     )
     lead = Paragraph((Phrase("differences.lead") if rows else Phrase("differences.none"),))
     return Section("differences", Phrase("section.differences"), (lead, *([grid] if rows else [])))

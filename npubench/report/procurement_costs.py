@@ -34,6 +34,7 @@ from npubench.report.operating_cost import (
     total_cost,
 )
 from npubench.report.page import EnergyLine
+from npubench.report.procurement_detail import count_detailed
 from npubench.report.procurement_offers import Lineup, Spot, Standing, metric
 from npubench.report.procurement_places import heading_cell
 from npubench.report.sizing import Sized, size_all
@@ -58,7 +59,7 @@ def cost_sections(lineup: Lineup, costs: Costs, hardware: Hardware) -> tuple[Sec
                 *_prices(costs),
                 *_declared(lineup, costs, hardware),
             ),
-            tuple(_place(lineup, spot, costs) for spot in lineup.spots if any(s.energy.lines for s in spot.standings)),
+            tuple(_place(lineup, spot, costs) for spot in lineup.spots if any(s.energy.lines for s in spot.detailed)),
         )
     ]
     if costs.file.service:
@@ -72,6 +73,8 @@ def _notices(lineup: Lineup, costs: Costs) -> Iterator[Block]:
     """Yield what keeps the section from having figures."""
     if costs.file.pue is None:
         yield Notice("warning", Phrase("procurement.cost.no-pue"))
+    if not lineup.whole:
+        yield Notice("note", Phrase("procurement.others.costs", count_detailed(lineup)))
     without = sum(not any(s.energy.lines for s in spot.standings) for spot in lineup.spots)
     if without:
         yield Notice("warning", Phrase("procurement.cost.no-power", {"places": without, "all": len(lineup.spots)}))
@@ -147,7 +150,7 @@ def _prices(costs: Costs) -> Iterator[Grid]:
 def _declared(lineup: Lineup, costs: Costs, hardware: Hardware) -> Iterator[Grid]:
     """Yield electricity by declared TDP, apart from everything measured: what a vendor says, at all hours, and no more."""
     rows = []
-    for subject in lineup.offers:
+    for subject in lineup.listed:
         kinds = {
             s.records[0].system.device.get("kind", "")
             for spot in lineup.spots
@@ -186,13 +189,12 @@ def _place(lineup: Lineup, spot: Spot, costs: Costs) -> Section:
     name = f"cost-{workload}-{scenario}"
     blocks: list[Block] = []
     for part, whole in (("whole", True), ("device", False)):
-        lines = [(s, line) for s in spot.standings for line in s.energy.lines if (line.domain in WHOLE) == whole]
+        lines = [(s, line) for s in spot.detailed for line in s.energy.lines if (line.domain in WHOLE) == whole]
         if lines:
-            blocks += [
-                _costs(lineup, lines, costs, f"{name}-{part}", part),
-                _sensitivity(lineup, lines, costs, f"{name}-{part}-sensitivity", part),
-            ]
-    without = [standing for standing in spot.standings if not standing.energy.lines]
+            blocks.append(_costs(lineup, lines, costs, f"{name}-{part}", part))
+            if spot.drawn:
+                blocks.append(_sensitivity(lineup, lines, costs, f"{name}-{part}-sensitivity", part))
+    without = [standing for standing in spot.detailed if not standing.energy.lines]
     if without:
         names = ", ".join(lineup.label(standing.offer) for standing in without)
         blocks.append(Notice("note", Phrase("procurement.cost.unmeasured", {"names": names})))
@@ -207,7 +209,7 @@ Lines = Iterable[tuple[Standing, EnergyLine]]
 def _costs(lineup: Lineup, lines: Lines, costs: Costs, name: str, part: str) -> Grid:
     rows = []
     for standing, line in lines:
-        subject = next(s for s in lineup.offers if s.key == standing.offer)
+        subject = lineup.subject(standing.offer)
         device = costs.device(subject.target)
         count = device.count if device is not None else 1
         energy = kwh_per_year(line.watts, line.idle_watts, costs.file.utilisation, count)
@@ -317,6 +319,8 @@ def _service(lineup: Lineup, service: Service, costs: Costs, number: int) -> Sec
 def _sizes(lineup: Lineup, sized: tuple[Sized, ...], costs: Costs, name: str) -> Grid:
     rows = []
     for each in sized:
+        if each.offer in lineup.unlisted:
+            continue
         remark = Phrase("procurement.reference") if each.offer == lineup.reference else None
         doubt = Phrase("procurement.undecided", {"why": each.doubt}) if each.doubt else None
         domain = Phrase(f"domain.{each.domain}") if each.domain and each.watts.value is not None else None

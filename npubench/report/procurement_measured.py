@@ -27,7 +27,7 @@ def batch_cell(standing: Standing) -> Cell:
 
 def load_blocks(lineup: Lineup, spot: Spot, name: str) -> Iterator[Block]:
     """Yield every load that somebody was measured under in a place; nothing where everybody was under one."""
-    rows = [_row(lineup, standing, each) for standing in spot.standings for each in standing.loads]
+    rows = [_row(lineup, standing, each) for standing in spot.detailed for each in standing.loads]
     if not rows:
         return
     headline = HEADLINE[spot.standings[0].records[0].spec.load.scenario].metric

@@ -6,21 +6,18 @@ efficiency, accelerator utilisation, accuracy. Nothing is measured or compared h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.metrics import HEADLINE, percentile_key
-from npubench.contract.options import nearest
 from npubench.contract.runspec import Scenario
-from npubench.errors import InputError
-from npubench.plan.hardware import Hardware
 from npubench.record.schema import Record
-from npubench.record.store import Entry
-from npubench.report.comparison import build_page
 from npubench.report.page import Cell, ComparisonPage, EnergyCell, EnergyLine, Subject
-from npubench.report.procurement_loads import Measurement, choose_loads, load_of
-from npubench.report.run_plots import MOST
+from npubench.report.procurement_loads import Measurement
 
 #: (workload, scenario).
 Place = tuple[str, str]
@@ -48,6 +45,7 @@ class Standing:
         rank: 1 for the best, shared by those whose intervals overlap; ``None`` where it must not be ranked.
         tied: Whether another shares the rank.
         loads: Everything it was measured under here where that is more than one load, the one it stands with first.
+        detailed: Whether the report goes into it (``procurement_detail``); where not, no trace of it is read.
     """
 
     offer: str
@@ -57,6 +55,7 @@ class Standing:
     rank: int | None = None
     tied: bool = False
     loads: tuple[Measurement, ...] = ()
+    detailed: bool = True
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -88,9 +87,12 @@ class Standing:
         return next(same, self.line())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spot:
-    """One workload in one scenario with everybody who was measured there, the reference first; ``brief`` is for headings."""
+    """One workload in one scenario with everybody who was measured there, the reference first; ``brief`` is for headings.
+
+    ``drawn`` says whether its figures are drawn beside the tables (``procurement_detail``).
+    """
 
     place: Place
     title: Mapping[str, str]
@@ -99,13 +101,23 @@ class Spot:
     gate_metric: str
     gate_higher_is_better: bool | None
     standings: tuple[Standing, ...]
+    drawn: bool = True
 
     def of(self, offer: str) -> Standing | None:
         """Return the standing of a candidate, or ``None``."""
-        return next((standing for standing in self.standings if standing.offer == offer), None)
+        return self._by_offer.get(offer)
+
+    @cached_property
+    def _by_offer(self) -> Mapping[str, Standing]:
+        return {standing.offer: standing for standing in self.standings}
+
+    @cached_property
+    def detailed(self) -> tuple[Standing, ...]:
+        """Those that the report goes into; ranks are among all of ``standings``."""
+        return tuple(standing for standing in self.standings if standing.detailed)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lineup:
     """All candidates and all places, with the comparison they come from.
 
@@ -116,6 +128,7 @@ class Lineup:
         spots: The places, in order.
         superseded: How many runs stand nowhere: of the same load, but looser or older than another measurement.
         batches: Batch → the same of runs with that batch alone, for requirements that name one.
+        unlisted: Candidates without a row in the tables of candidates (``procurement_detail``).
     """
 
     page: ComparisonPage
@@ -124,131 +137,37 @@ class Lineup:
     spots: tuple[Spot, ...]
     superseded: int = 0
     batches: Mapping[int, Lineup] = field(default_factory=dict)
+    unlisted: frozenset[str] = frozenset()
+
+    def subject(self, offer: str) -> Subject:
+        """Return a candidate by its key."""
+        return self._by_key[offer]
 
     def label(self, offer: str) -> str:
         """Return what a candidate is called."""
-        return next(subject.label for subject in self.offers if subject.key == offer)
+        return self._by_key[offer].label
 
     def spot(self, place: Place) -> Spot | None:
         """Return a place, or ``None`` where nobody was measured."""
-        return next((spot for spot in self.spots if spot.place == place), None)
+        return self._by_place.get(place)
 
+    @cached_property
+    def _by_key(self) -> Mapping[str, Subject]:
+        return {subject.key: subject for subject in self.offers}
 
-def line_up(
-    entries: Sequence[Entry], reference: str = "", hardware: Hardware | None = None, batches: Iterable[int] = ()
-) -> Lineup:
-    """Set all candidates among ``entries`` beside each other, and beside the reference.
+    @cached_property
+    def _by_place(self) -> Mapping[Place, Spot]:
+        return {spot.place: spot for spot in self.spots}
 
-    Args:
-        entries: Runs of a store; of one load that was measured more than once, the strictest and latest counts, and of several
-            loads the best that may be ranked (``procurement_loads``).
-        reference: The reference as target, ``target/precision``, or the label it has in a report; empty for none.
-        hardware: The hardware catalogue; the installed one where it is ``None``.
-        batches: Batches that runs are wanted of by themselves as well.
+    @cached_property
+    def whole(self) -> bool:
+        """Whether the report goes into everything there is."""
+        return all(standing.detailed for spot in self.spots for standing in spot.standings)
 
-    Raises:
-        InputError: There is no such reference, or there are several; names them.
-    """
-    measured = choose_loads(entries)
-    chosen = [_without_round(entry) for loads in measured.values() for entry in loads[0].entries]
-    chosen.sort(key=lambda entry: entry.record.run_id)
-    page = build_page("", chosen, _reference_label(reference, chosen) if reference else None, hardware, MOST)
-    base = page.baseline if reference else ""
-    by_run = {(e.record.system.system_id, e.record.run_id): e.record for e in chosen}
-    systems = {subject.key: subject.system_id for subject in page.subjects}
-    energies = {(row.workload, row.scenario): {cell.subject: cell for cell in row.cells} for row in page.energy}
-    spots = []
-    for table in page.tables:
-        for row in table.rows:
-            place = (row.workload, table.scenario)
-            standings = []
-            for cell in row.cells:
-                records = tuple(by_run[systems[cell.subject], run] for run in cell.run_id.split(", "))
-                loads = _loads(measured, records[0])
-                standings.append(Standing(cell.subject, cell, energies[place][cell.subject], records, loads=loads))
-            standings.sort(key=lambda standing: standing.offer != base)
-            ranked = _ranked(standings, table.headline, table.higher_is_better)
-            spots.append(Spot(place, row.title, _brief(row.title), row.task, row.gate_metric, row.gate_higher_is_better, ranked))
-    offers = tuple(sorted(page.subjects, key=lambda subject: subject.key != base))
-    against = next((subject for subject in offers if subject.key == base), None)
-    return Lineup(
-        page=page,
-        offers=offers,
-        reference=base,
-        spots=tuple(sorted(spots, key=lambda spot: spot.place)),
-        superseded=len(entries) - sum(len(each.entries) for loads in measured.values() for each in loads),
-        batches={batch: _with_batch(entries, batch, against, hardware) for batch in sorted(set(batches))},
-    )
-
-
-def _with_batch(entries: Sequence[Entry], batch: int, against: Subject | None, hardware: Hardware | None) -> Lineup:
-    """Return candidates by their runs with one batch; without a reference where that was not measured with it."""
-    there = [entry for entry in entries if load_of(entry.record).batch == batch]
-    wanted = None if against is None else (against.target, against.precision, against.system_id)
-    labels = (label for label, named in _labels(there).items() if named == wanted)
-    return line_up(there, next(labels, ""), hardware)
-
-
-def _loads(measured: Mapping[tuple[str, str, str, str, str], tuple[Measurement, ...]], record: Record) -> tuple[Measurement, ...]:
-    """Return everything that the candidate of a run was measured under in its place; empty where that is one load."""
-    spec = record.spec
-    cell = (record.system.system_id, spec.target.name, spec.precision, spec.workload, spec.load.scenario.value)
-    return found if len(found := measured[cell]) > 1 else ()
-
-
-def _brief(title: Mapping[str, str]) -> Mapping[str, str]:
-    """Return a title without what stands behind its colon: what it is, and not how it is done."""
-    return {language: text.partition(": ")[0] for language, text in title.items()}
-
-
-def _without_round(entry: Entry) -> Entry:
-    """Return a run without the label of when it was measured: a candidate stays one, though parts of it were measured again."""
-    if not entry.record.spec.round:
-        return entry
-    return replace(entry, record=entry.record.model_copy(update={"spec": replace(entry.record.spec, round="")}))
-
-
-def _reference_label(text: str, entries: Sequence[Entry]) -> str:
-    """Return ``target/precision`` or the label of the reference that is meant.
-
-    Raises:
-        InputError: None is, or several are.
-    """
-    labels = _labels(entries)
-    meant = [label for label, (t, p, _) in labels.items() if text in (t, f"{t}/{p}", label)]
-    if not meant:
-        there = dict.fromkeys(f"{t}/{p}" for t, p, _ in labels.values())
-        raise InputError(f"--reference '{text}': no such target in this store{nearest(text, there)}")
-    if len(meant) > 1:
-        raise InputError(f"--reference '{text}': several are called so; choose one of: {', '.join(repr(m) for m in meant)}")
-    return meant[0]
-
-
-def _labels(entries: Sequence[Entry]) -> dict[str, tuple[str, str, str]]:
-    """Return the label of every candidate among ``entries`` → (target, precision, system)."""
-    specs = {(e.record.system.system_id, e.record.spec.target.name, e.record.spec.precision) for e in entries}
-    wide = len({system for system, _, _ in specs}) > 1
-    return {" · ".join([t, p, *([s] if wide else [])]): (t, p, s) for s, t, p in sorted(specs)}
-
-
-def _ranked(standings: Sequence[Standing], metric: str, higher_is_better: bool) -> tuple[Standing, ...]:
-    """Give ranks to those the comparison would rank, among those whose time leaves out the same; the largest such group.
-
-    A rank is one more than how many are certainly better, their intervals beside each other: so ties are ties, whatever
-    the order. One without an interval cannot be told from anybody and has no rank.
-    """
-    groups: dict[frozenset[str], dict[str, Estimate]] = {}
-    for standing in standings:
-        headline = standing.cell.headline
-        if standing.cell.rank is not None and headline is not None and headline.low is not None and headline.high is not None:
-            boundary = frozenset(x for record in standing.records for x in record.exclusions)
-            groups.setdefault(boundary, {})[standing.offer] = headline
-    able = max(groups.values(), key=len, default={})
-    ranks = ranks_of(able, higher_is_better)
-    return tuple(
-        replace(standing, rank=ranks[standing.offer][0], tied=ranks[standing.offer][1]) if standing.offer in ranks else standing
-        for standing in standings
-    )
+    @cached_property
+    def listed(self) -> tuple[Subject, ...]:
+        """Candidates with a row in the tables of candidates, the reference first."""
+        return tuple(subject for subject in self.offers if subject.key not in self.unlisted)
 
 
 def ranks_of(values: Mapping[str, Estimate], higher_is_better: bool) -> dict[str, tuple[int, bool]]:
@@ -256,9 +175,11 @@ def ranks_of(values: Mapping[str, Estimate], higher_is_better: bool) -> dict[str
     if len(values) < 2:
         return {}
     ends = {key: _ends(estimate, higher_is_better) for key, estimate in values.items()}
-    ranks = {key: 1 + sum(other_worst > best for other_worst, _ in ends.values()) for key, (_, best) in ends.items()}
-    shared = list(ranks.values())
-    return {key: (rank, shared.count(rank) > 1) for key, rank in ranks.items()}
+    # How many are certainly better: those whose worse end is above the best that this one can be.
+    below = sorted(-worst for worst, _ in ends.values())
+    ranks = {key: 1 + bisect_left(below, -best) for key, (_, best) in ends.items()}
+    shared = Counter(ranks.values())
+    return {key: (rank, shared[rank] > 1) for key, rank in ranks.items()}
 
 
 def _ends(estimate: Estimate, higher_is_better: bool) -> tuple[float, float]:

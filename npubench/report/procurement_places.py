@@ -23,6 +23,7 @@ from npubench.report.document import (
 )
 from npubench.report.efficiency import POLICY
 from npubench.report.page import EnergyLine, Subject
+from npubench.report.procurement_detail import count_detailed, some_names
 from npubench.report.procurement_loads import load_of
 from npubench.report.procurement_measured import batch_cell, load_blocks
 from npubench.report.procurement_offers import Lineup, Place, Spot, Standing, latency, metric, power, utilisation
@@ -32,12 +33,15 @@ from npubench.report.verdicts import conditions, policy_mark, status_mark, times
 #: The percentiles that are shown beside each other.
 TAIL = ("latency_p50", "latency_p90", "latency_p99", "latency_p999", "latency_max")
 
+#: As many rows on what is missing are shown where not all cells are detailed; how many more is said.
+MOST_MISSING = 300
+
 #: The six metrics of ITU-T F.748.11, in its order.
 SIX = ("latency", "throughput", "power", "efficiency", "utilisation", "accuracy")
 
 
 def place_section(lineup: Lineup, spot: Spot) -> Section:
-    """Return the section of one place."""
+    """Return the section of one place, on those that are detailed."""
     workload, scenario = spot.place
     name = f"place-{workload}-{scenario}"
     blocks: list[Block] = [
@@ -53,14 +57,14 @@ def place_section(lineup: Lineup, spot: Spot) -> Section:
     ]
     if lineup.reference:
         blocks.append(_ratios(lineup, spot, name))
-    if any(standing.energy.lines for standing in spot.standings):
+    if any(standing.energy.lines for standing in spot.detailed):
         blocks.append(_power(lineup, spot, name))
     if scenario != "offline":
         blocks.append(_tail(lineup, spot, name))
     return Section(
         name=name,
-        heading=Phrase("procurement.place.heading", {"workload": Titles(spot.brief, workload), "scenario": scenario}),
-        blocks=(*blocks, *place_plots(lineup, spot, name)),
+        heading=place_heading(spot),
+        blocks=(*blocks, *(place_plots(lineup, spot, name) if spot.drawn else ())),
     )
 
 
@@ -87,9 +91,9 @@ def six_metrics(standing: Standing) -> tuple[Estimate, ...]:
 
 
 def _metrics(lineup: Lineup, spot: Spot, name: str) -> Grid:
-    line_remarks = [_domain(standing.line()) for standing in spot.standings]
+    line_remarks = [_domain(standing.line()) for standing in spot.detailed]
     rows = []
-    for standing, remark in zip(spot.standings, line_remarks, strict=True):
+    for standing, remark in zip(spot.detailed, line_remarks, strict=True):
         cells = [Cell(value, standing.runs) for value in six_metrics(standing)]
         cells[2] = Cell(cells[2].content, standing.runs, remark)
         cells[3] = Cell(cells[3].content, standing.runs, remark)
@@ -131,13 +135,13 @@ def _peak(roof: Roofline) -> Phrase | None:
 def _standing_grid(lineup: Lineup, spot: Spot, name: str) -> Grid:
     """Return rank, validity, grade and doubts of every candidate."""
     rows = []
-    for standing in spot.standings:
+    for standing in spot.detailed:
         doubts = [finding.rule for finding in standing.cell.findings if finding.severity != "note"]
         rows.append(
             Row(
                 heading_cell(lineup, standing),
                 (
-                    Cell(_rank(standing), standing.runs),
+                    Cell(rank_mark(standing), standing.runs),
                     Cell(
                         status_mark(standing.cell.status),
                         standing.runs,
@@ -174,7 +178,8 @@ def _doubts(rules: Iterable[str]) -> Phrase:
     return Phrase("procurement.findings", {"rules": ", ".join(once)}) if once else Phrase("procurement.findings.none")
 
 
-def _rank(standing: Standing) -> Mark | Phrase:
+def rank_mark(standing: Standing) -> Mark | Phrase:
+    """Return a candidate's rank in its place among all candidates there, or why it has none."""
     if standing.rank is not None:
         word = Phrase("procurement.rank.tied" if standing.tied else "procurement.rank", {"rank": standing.rank})
         return Mark("tie", word) if standing.tied else Mark("best", word) if standing.rank == 1 else word
@@ -185,7 +190,7 @@ def _rank(standing: Standing) -> Mark | Phrase:
 
 def _ratios(lineup: Lineup, spot: Spot, name: str) -> Grid:
     rows = []
-    for standing in spot.standings:
+    for standing in spot.detailed:
         if standing.offer == lineup.reference:
             continue
         energy = standing.compared()
@@ -221,7 +226,7 @@ def _ratios(lineup: Lineup, spot: Spot, name: str) -> Grid:
 def _power(lineup: Lineup, spot: Spot, name: str) -> Grid:
     """Return every kind of evidence of every candidate apart; none is ever set beside another's."""
     rows = []
-    for standing in spot.standings:
+    for standing in spot.detailed:
         for line in standing.energy.lines:
             figures = (line.watts, line.idle_watts, line.peak_watts, line.joules_per_sample, line.samples_per_joule)
             share = absent("share", "not kept") if line.coverage is None else Estimate(line.coverage, "share")
@@ -259,27 +264,33 @@ def _tail(lineup: Lineup, spot: Spot, name: str) -> Grid:
                 heading_cell(lineup, standing),
                 tuple(Cell(metric(standing, each), standing.runs) for each in TAIL),
             )
-            for standing in spot.standings
+            for standing in spot.detailed
         ),
     )
 
 
 def missing_section(lineup: Lineup) -> Section:
-    """Return what is missing of whom, and why: a row a place and reason, and one row for what is missing everywhere."""
+    """Return what is missing of whom, and why: a row a place and reason, and one row for what is missing everywhere.
+
+    Where not all cells are detailed, it is of those that are, and of candidates in the tables that were not run in a place.
+    """
     gone: dict[tuple[tuple[str, ...], str], dict[Place, list[Subject]]] = {}
-    for spot in lineup.spots:
-        for subject in lineup.offers:
-            for what, reason in _missing(spot, spot.of(subject.key)):
+    spots = [spot for spot in lineup.spots if spot.detailed]
+    for spot in spots:
+        for subject in lineup.listed:
+            standing = spot.of(subject.key)
+            for what, reason in _missing(spot, standing) if standing is None or standing.detailed else ():
                 gone.setdefault((what, reason), {}).setdefault(spot.place, []).append(subject)
     rows = []
     for (what, reason), places in gone.items():
-        everywhere = len(places) == len(lineup.spots) > 1 and all(len(who) == len(lineup.offers) for who in places.values())
+        everywhere = len(places) == len(spots) > 1 and all(len(who) == len(lineup.offers) for who in places.values())
         for place, who in list(places.items())[: 1 if everywhere else None]:
-            spot = next(spot for spot in lineup.spots if spot.place == place)
-            standings = [] if everywhere else [standing for s in who if (standing := spot.of(s.key)) is not None]
+            there = lineup.spot(place)
+            assert there is not None, "it was gone through above"
+            standings = [] if everywhere else [standing for s in who if (standing := there.of(s.key)) is not None]
             runs = tuple(run for standing in standings for run in standing.runs)
-            where = Phrase("procurement.missing.everywhere") if everywhere else _heading(spot)
-            names = Text(", ".join(subject.label for subject in who))
+            where = Phrase("procurement.missing.everywhere") if everywhere else place_heading(there)
+            names = Text(some_names(lineup, [subject.label for subject in who]))
             metrics = Phrase("procurement.missing.metrics", {"metrics": ", ".join(what)})
             cells = (
                 Cell(Phrase("procurement.missing.everybody") if len(who) == len(lineup.offers) else names, runs),
@@ -287,6 +298,10 @@ def missing_section(lineup: Lineup) -> Section:
                 Cell(Reason(reason), runs),
             )
             rows.append(Row(Cell(where, runs), cells))
+    kept = rows if lineup.whole else rows[:MOST_MISSING]
+    remarks = [] if lineup.whole else [Phrase("procurement.others.missing", count_detailed(lineup))]
+    if len(rows) > len(kept):
+        remarks.append(Phrase("procurement.others.rows", {"count": len(rows) - len(kept)}))
     grid = Grid(
         name="missing",
         caption=Phrase("procurement.missing.caption"),
@@ -296,7 +311,8 @@ def missing_section(lineup: Lineup) -> Section:
             Column(Phrase("procurement.column.missing")),
             Column(Phrase("document.column.reason")),
         ),
-        rows=tuple(rows),
+        rows=tuple(kept),
+        remarks=tuple(remarks),
     )
     nothing = Notice("note", Phrase("procurement.missing.none"))
     return Section("missing", Phrase("procurement.missing.heading"), (grid if rows else nothing,))
@@ -315,5 +331,6 @@ def _missing(spot: Spot, standing: Standing | None) -> Iterator[tuple[tuple[str,
         yield tuple(names), reason
 
 
-def _heading(spot: Spot) -> Phrase:
+def place_heading(spot: Spot) -> Phrase:
+    """Return what a place is called."""
     return Phrase("procurement.place.heading", {"workload": Titles(spot.brief, spot.place[0]), "scenario": spot.place[1]})

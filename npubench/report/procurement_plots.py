@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from npubench.record.schema import Record
 from npubench.record.store import Entry
 from npubench.report.document import (
     Axis,
@@ -54,7 +55,7 @@ def _latencies(lineup: Lineup, spot: Spot, name: str) -> Iterator[Plot]:
     curves = {curve.subject: curve for curve in found.curves} if found is not None else {}
     drawn = [
         (_drawn(lineup, standing), curves[standing.offer], metric(standing, "latency_max").n or 0)
-        for standing in spot.standings
+        for standing in spot.detailed
         if standing.offer in curves
     ]
     if found is not None and drawn:
@@ -63,9 +64,9 @@ def _latencies(lineup: Lineup, spot: Spot, name: str) -> Iterator[Plot]:
 
 def _pareto(lineup: Lineup, spot: Spot, name: str) -> Iterator[Plot]:
     """Yield efficiency over throughput, a picture a domain and evidence, with those that nobody beats in both."""
-    kinds = dict.fromkeys((line.domain, line.evidence) for s in spot.standings for line in s.energy.lines)
+    kinds = dict.fromkeys((line.domain, line.evidence) for s in spot.detailed for line in s.energy.lines)
     for n, kind in enumerate(kinds, start=1):
-        there = [(s, line) for s in spot.standings for line in s.energy.lines if (line.domain, line.evidence) == kind]
+        there = [(s, line) for s in spot.detailed for line in s.energy.lines if (line.domain, line.evidence) == kind]
         known = [
             (s, rate, line.samples_per_joule)
             for s, line in there
@@ -115,7 +116,7 @@ def _front(points: Sequence[tuple[float, float]]) -> list[bool]:
 
 def _rooflines(lineup: Lineup, spot: Spot, name: str) -> Iterator[Plot]:
     """Yield operations/s over operations a byte under the declared roofs, for those whose device has one."""
-    drawn = [s for s in spot.standings if s.energy.roofline.peak and s.energy.roofline.intensity and s.energy.roofline.operations]
+    drawn = [s for s in spot.detailed if s.energy.roofline.peak and s.energy.roofline.intensity and s.energy.roofline.operations]
     if drawn:
         caption = Phrase("plot.roofline.caption", _where(spot))
         alt = Phrase("plot.roofline.alt", {**_where(spot), "count": len(drawn)})
@@ -132,10 +133,11 @@ def _courses(lineup: Lineup, spot: Spot, name: str) -> Iterator[Plot]:
         yield power_plot(course, drawn, _where(spot), f"{name}-course-{n}")
 
 
-def batch_plots(entries: Sequence[Entry]) -> tuple[Plot, ...]:
+def batch_plots(lineup: Lineup, entries: Sequence[Entry]) -> tuple[Plot, ...]:
     """Return throughput over batch for every workload that some target was measured at with several batches, offline.
 
-    Of runs of one batch the strictest and latest counts; other rounds and load settings are not mixed in.
+    Of runs of one batch the strictest and latest counts; other rounds and load settings are not mixed in. Candidates that are
+    not detailed there are left out.
     """
     found: dict[str, dict[tuple[str, str, str], dict[int, Entry]]] = {}
     strictness = {"official": 2, "nightly": 1, "smoke": 0}
@@ -144,14 +146,19 @@ def batch_plots(entries: Sequence[Entry]) -> tuple[Plot, ...]:
         batch = record.provenance.settings.get("batch")
         rate = record.metrics.get("throughput")
         if spec.load.scenario.value == "offline" and isinstance(batch, int) and rate is not None and rate.value is not None:
-            key = (record.system.system_id, spec.target.name, spec.precision)
-            found.setdefault(spec.workload, {}).setdefault(key, {})[batch] = entry
+            found.setdefault(spec.workload, {}).setdefault(_who(record), {})[batch] = entry
     plots = []
     for workload, curves in sorted(found.items()):
-        several = {key: points for key, points in curves.items() if len(points) > 1}
+        spot = lineup.spot((workload, "offline"))
+        shown = {_who(standing.records[0]) for standing in spot.detailed} if spot is not None else set()
+        several = {key: points for key, points in curves.items() if len(points) > 1 and key in shown}
         if several:
             plots.append(_batches(workload, several))
     return tuple(plots)
+
+
+def _who(record: Record) -> tuple[str, str, str]:
+    return record.system.system_id, record.spec.target.name, record.spec.precision
 
 
 def _batches(workload: str, curves: dict[tuple[str, str, str], dict[int, Entry]]) -> Plot:

@@ -21,6 +21,7 @@ from npubench.report.document import (
     Sign,
     Text,
 )
+from npubench.report.procurement_detail import MOST_LINES, MOST_RATIOS, order_of
 from npubench.report.procurement_offers import Lineup
 from npubench.report.requirements import RATIOS, Line, Sheet
 from npubench.report.scoring import Judged, Score, Verdict
@@ -36,6 +37,7 @@ def score_section(lineup: Lineup, sheet: Sheet, scores: tuple[Score, ...]) -> Se
             (
                 Phrase("procurement.score.lead", {"sheet": sheet.name, "lines": len(sheet.lines)}),
                 Phrase("procurement.score.how"),
+                *([] if lineup.whole else [Phrase("procurement.others.scored", {"all": len(scores), "most": MOST_RATIOS})]),
             )
         )
     ]
@@ -43,12 +45,23 @@ def score_section(lineup: Lineup, sheet: Sheet, scores: tuple[Score, ...]) -> Se
         blocks.append(Notice("warning", Phrase("procurement.score.nobody")))
     else:
         blocks += [_asked(sheet), _overview(lineup, scores)]
+    worked = _worked_out(lineup, sheet, scores)
+    if len(worked) < len(scores):
+        blocks.append(Notice("note", Phrase("procurement.others.worked", {"number": len(worked), "all": len(scores)})))
     return Section(
         name="requirements",
         heading=Phrase("procurement.score.heading"),
         blocks=tuple(blocks),
-        sections=tuple(_candidate(lineup, sheet, score, n) for n, score in enumerate(scores, start=1)),
+        sections=tuple(_candidate(lineup, sheet, score, n) for n, score in enumerate(scores, start=1) if score.offer in worked),
     )
+
+
+def _worked_out(lineup: Lineup, sheet: Sheet, scores: tuple[Score, ...]) -> frozenset[str]:
+    """Return the candidates whose score is worked out line by line: all, or the best of those with a row in the overview."""
+    if lineup.whole:
+        return frozenset(score.offer for score in scores)
+    listed = sorted((s for s in scores if s.offer not in lineup.unlisted), key=order_of)
+    return frozenset(score.offer for score in listed[: max(1, MOST_LINES // len(sheet.lines))])
 
 
 def verdict_mark(verdict: Verdict | None) -> Mark | Phrase:
@@ -126,6 +139,8 @@ def _points_rule(line: Line) -> Phrase:
 def _overview(lineup: Lineup, scores: tuple[Score, ...]) -> Grid:
     rows = []
     for score in scores:
+        if score.offer in lineup.unlisted:
+            continue
         counts = [sum(judged.verdict == verdict for judged in score.lines) for verdict in SIGNS]
         runs = tuple(dict.fromkeys(run for judged in score.lines for run in judged.runs))
         certain, possible = ends_of(score)

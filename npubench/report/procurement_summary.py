@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from npubench.analyze.estimate import Estimate, absent
@@ -11,7 +11,9 @@ from npubench.report.audit_states import failed_audits
 from npubench.report.document import Block, Cell, Column, Grid, Mark, Notice, Phrase, Points, Row, Section, Text
 from npubench.report.efficiency import POLICY
 from npubench.report.page import Subject
+from npubench.report.procurement_detail import detailed_runs, some_names
 from npubench.report.procurement_offers import Lineup, Standing
+from npubench.report.procurement_others import scale_notices
 from npubench.report.procurement_scores import ends_of, verdict_mark
 from npubench.report.requirements import Sheet
 from npubench.report.scoring import Score
@@ -88,30 +90,42 @@ def summary_section(
     blocks: list[Block] = []
     if not any(not s.decides and s.cell.status == "ok" for spot in lineup.spots for s in spot.standings):
         blocks.append(Notice("stop", Phrase("procurement.summary.nothing-decides")))
-    for subject in lineup.offers:
-        if caught := sum(_caught(standing) for standing in _standings(lineup, subject.key)):
-            names = ", ".join(_audits(lineup, subject.key))
-            sentence = Phrase("procurement.summary.audit-failed", {"name": subject.label, "number": caught, "audits": names})
-            blocks.append(Notice("stop", sentence))
+    blocks += _failed_audits(lineup)
+    blocks += scale_notices(lineup)
     if not lineup.reference:
         blocks.append(Notice("note", Phrase("procurement.summary.no-reference")))
     if not candidates:
         blocks.append(Notice("warning", Phrase("procurement.score.nobody")))
     else:
         blocks.append(Points(tuple(_sentences(lineup, candidates, sheet, scores, sized, efficiencies))))
+        by_score, by_size = {score.offer: score for score in scores}, {each.offer: each for each in sized}
         rows = [
             _row(
                 lineup,
                 subject,
-                next((score for score in scores if score.offer == subject.key), None),
-                next((each for each in sized if each.offer == subject.key), None),
+                by_score.get(subject.key),
+                by_size.get(subject.key),
                 efficiencies[subject.key],
                 has_costs,
             )
             for subject in candidates
+            if subject.key not in lineup.unlisted
         ]
         blocks.append(_grid(lineup, rows))
     return Section("summary", Phrase("document.summary"), tuple(blocks))
+
+
+def _failed_audits(lineup: Lineup) -> Iterator[Notice]:
+    """Yield a sentence for every candidate that failed an audit; of those without a row in the tables one for all."""
+    caught = {subject.key: sum(map(_caught, _standings(lineup, subject.key))) for subject in lineup.offers}
+    for subject in lineup.listed:
+        if number := caught[subject.key]:
+            names = ", ".join(_audits(lineup, subject.key))
+            sentence = Phrase("procurement.summary.audit-failed", {"name": subject.label, "number": number, "audits": names})
+            yield Notice("stop", sentence)
+    if rest := [key for key in lineup.unlisted if caught[key]]:
+        values = {"count": len(rest), "number": sum(caught[key] for key in rest)}
+        yield Notice("stop", Phrase("procurement.others.audit-failed", values))
 
 
 def _grid(lineup: Lineup, rows: Sequence[Row]) -> Grid:
@@ -139,7 +153,7 @@ def _row(
     lineup: Lineup, subject: Subject, score: Score | None, sized: Sized | None, efficiency: Efficiency, has_costs: bool
 ) -> Row:
     standings = _standings(lineup, subject.key)
-    runs = tuple(dict.fromkeys(run for standing in standings for run in standing.runs))
+    runs = detailed_runs(standings)
     scored = tuple(dict.fromkeys(run for judged in score.lines for run in judged.runs)) if score is not None else ()
     certain = absent("points", "no requirement sheet is given") if score is None else ends_of(score)[0]
     possible = None
@@ -246,7 +260,7 @@ def _sentences(
     found = [Phrase("procurement.summary.scope", {"candidates": len(candidates), "places": len(lineup.spots)})]
 
     def names(keys: Sequence[str]) -> str:
-        return ", ".join(lineup.label(key) for key in keys)
+        return some_names(lineup, [lineup.label(key) for key in keys])
 
     if sheet is not None:
         passed = [score.offer for score in scores if score.verdict == "pass"]

@@ -29,11 +29,12 @@ from npubench.report.document import (
     Section,
     Sign,
     Text,
-    Titles,
     Told,
 )
 from npubench.report.page import Subject
+from npubench.report.procurement_detail import cited_runs, detailed_runs, some_names
 from npubench.report.procurement_offers import Lineup, Spot, Standing
+from npubench.report.procurement_places import place_heading
 
 #: What is looked at, and the rules whose findings speak of it.
 CHECKS: Mapping[str, tuple[str, ...]] = {
@@ -69,12 +70,12 @@ def trust_section(lineup: Lineup) -> Section:
     if unwell:
         blocks.append(_places(lineup, unwell))
         if rows := [row for where in unwell for row in _doubts(lineup, *where)]:
-            blocks.append(_doubt_grid(rows))
+            blocks.append(_doubt_grid(lineup, rows))
     else:
         blocks.append(Notice("note", Phrase("procurement.trust.nothing")))
     if rows := _undecided(lineup, everywhere):
         blocks.append(_undecided_grid(rows))
-    if rows := [row for where in everywhere for row in _ranging(lineup, *where)]:
+    if rows := [row for where in everywhere if where[1].detailed for row in _ranging(lineup, *where)]:
         blocks.append(_ranging_grid(rows))
     return Section("trust", Phrase("procurement.trust.heading"), tuple(blocks))
 
@@ -92,8 +93,9 @@ def _gravity(where: Where) -> tuple[bool, bool]:
     return not caught, standing.cell.status == "ok"
 
 
-def _left_out(count: int, most: int) -> tuple[Phrase, ...]:
-    return (Phrase("procurement.trust.left-out", {"count": count - most}),) if count > most else ()
+def _left_out(lineup: Lineup, count: int, most: int) -> tuple[Phrase, ...]:
+    key = "procurement.trust.left-out" if lineup.whole else "procurement.others.gravest"
+    return (Phrase(key, {"count": count - most}),) if count > most else ()
 
 
 def _measured(record: Record) -> bool:
@@ -181,10 +183,9 @@ def _repeats(standing: Standing) -> State:
     return "well" if headline is not None and headline.low is not None and headline.high is not None else "unknown"
 
 
-def _count_cell(name: str, standings: Sequence[Standing]) -> Cell:
+def _count_cell(name: str, standings: Sequence[Standing], runs: tuple[str, ...]) -> Cell:
     """Return the gravest state there is, with how many runs are in it; of audits, what each came to."""
     found = _states(name, standings)
-    runs = tuple(run for standing in standings for run in standing.runs)
     whole = sum(count for state, count in found.items() if state != "none")
     if not whole:
         return Cell(Phrase("procurement.trust.none"), runs)
@@ -220,10 +221,18 @@ def _column(name: str) -> Column:
 
 def _overview(lineup: Lineup, everywhere: Sequence[Where]) -> Grid:
     rows = []
-    for subject in lineup.offers:
-        mine = [standing for _, standing in everywhere if standing.offer == subject.key]
-        heading = Cell(Text(subject.label), tuple(run for s in mine for run in s.runs), _remark(lineup, subject))
-        rows.append(Row(heading, tuple(_count_cell(name, mine) for name in CHECKS)))
+    there: dict[str, list[Standing]] = {subject.key: [] for subject in lineup.offers}
+    for _, standing in everywhere:
+        there[standing.offer].append(standing)
+    for subject in lineup.listed:
+        mine = there[subject.key]
+        runs = detailed_runs(mine)
+        heading = Cell(Text(subject.label), runs, _remark(lineup, subject))
+        rows.append(Row(heading, tuple(_count_cell(name, mine, runs) for name in CHECKS)))
+    if lineup.unlisted:
+        rest = [standing for _, standing in everywhere if standing.offer in lineup.unlisted]
+        counts = tuple(_count_cell(name, rest, ()) for name in CHECKS)
+        rows.append(Row(Cell(Phrase("procurement.others.rest", {"count": len(lineup.unlisted)})), counts))
     return Grid(
         name="trust",
         caption=Phrase("procurement.trust.caption"),
@@ -239,19 +248,15 @@ def _remark(lineup: Lineup, subject: Subject) -> Phrase | None:
     return Phrase("procurement.reference") if subject.key == lineup.reference else None
 
 
-def _place(spot: Spot) -> Phrase:
-    return Phrase("procurement.place.heading", {"workload": Titles(spot.brief, spot.place[0]), "scenario": spot.place[1]})
-
-
 def _places(lineup: Lineup, unwell: Sequence[Where]) -> Grid:
     rows = tuple(
         Row(
             Cell(Text(lineup.label(standing.offer)), standing.runs),
-            (Cell(_place(spot), standing.runs), *(_count_cell(name, [standing]) for name in CHECKS)),
+            (Cell(place_heading(spot), standing.runs), *(_count_cell(name, [standing], standing.runs) for name in CHECKS)),
         )
         for spot, standing in unwell[:MOST_PLACES]
     )
-    columns, remarks = _columns("candidate", "place"), _left_out(len(unwell), MOST_PLACES)
+    columns, remarks = _columns("candidate", "place"), _left_out(lineup, len(unwell), MOST_PLACES)
     return Grid("trust-places", Phrase("procurement.trust.places"), columns, rows, remarks)
 
 
@@ -259,7 +264,7 @@ def _doubts(lineup: Lineup, spot: Spot, standing: Standing) -> Iterator[Row]:
     """Yield what speaks against a candidate in a place: failed audits, then findings, the grave ones first."""
 
     def row(run: str, mark: Mark, *said: Reason | Told | Phrase) -> Row:
-        cells = (Cell(_place(spot)), Cell(mark), *map(Cell, said))
+        cells = (Cell(place_heading(spot)), Cell(mark), *map(Cell, said))
         return Row(Cell(Text(lineup.label(standing.offer)), (run,)), tuple(Cell(c.content, (run,)) for c in cells))
 
     rules = {rule for rules in CHECKS.values() for rule in rules}
@@ -286,9 +291,9 @@ def _finding_mark(finding: Finding) -> Mark:
     return Mark("fail" if finding.severity == "invalid" else "open", Phrase(f"finding.{finding.rule}"))
 
 
-def _doubt_grid(rows: Sequence[Row]) -> Grid:
+def _doubt_grid(lineup: Lineup, rows: Sequence[Row]) -> Grid:
     columns = tuple(map(_column, ("candidate", "place", "what", "observed", "required")))
-    remarks = _left_out(len(rows), MOST_DOUBTS)
+    remarks = _left_out(lineup, len(rows), MOST_DOUBTS)
     return Grid("trust-doubts", Phrase("procurement.trust.doubts"), columns, tuple(rows[:MOST_DOUBTS]), remarks)
 
 
@@ -303,9 +308,10 @@ def _undecided(lineup: Lineup, everywhere: Sequence[Where]) -> list[Row]:
                     who.setdefault(standing.offer, []).append(record.run_id)
     rows = []
     for (name, observed, required), who in sorted(found.items()):
-        runs = tuple(run for mine in who.values() for run in mine)
-        labels = Text(", ".join(lineup.label(offer) for offer in who))
-        cells = (Cell(Reason(observed), runs), Cell(Reason(required), runs), Cell(labels, runs), Cell(len(runs), runs))
+        every = tuple(run for mine in who.values() for run in mine)
+        runs = cited_runs(lineup, every)
+        labels = Text(some_names(lineup, [lineup.label(offer) for offer in who]))
+        cells = (Cell(Reason(observed), runs), Cell(Reason(required), runs), Cell(labels, runs), Cell(len(every), runs))
         rows.append(Row(Cell(Phrase(f"audit.{name}"), runs), cells))
     return rows
 
@@ -330,7 +336,7 @@ def _ranging(lineup: Lineup, spot: Spot, standing: Standing) -> Iterator[Row]:
             if watts.value is not None and seen.watts.value is not None and seen.watts.value > 0:
                 below = Estimate(watts.value / seen.watts.value - 1.0, "share")
             cells = (
-                Cell(_place(spot), run),
+                Cell(place_heading(spot), run),
                 Cell(Text(seen.sensor), run, Phrase(f"domain.{seen.domain}")),
                 Cell(seen.watts, run),
                 Cell(watts, run),

@@ -104,7 +104,7 @@ def _judge(lineup: Lineup, line: Line, offer: str) -> Judged:
     there = lineup if asked.batch is None else lineup.batches[asked.batch]
     spot = there.spot((asked.workload, asked.scenario))
     standing = spot.of(offer) if spot is not None else None
-    subject = next(subject for subject in lineup.offers if subject.key == offer)
+    subject = lineup.subject(offer)
     if asked.precision is not None and subject.precision != asked.precision:
         gone = absent(line.unit, f"asked of {asked.precision}, this candidate is {subject.precision}")
         return Judged(line, gone, "missing", 0.0, 1.0, "", ())
@@ -174,6 +174,8 @@ def _ratio(standing: Standing, line: Line, has_reference: bool) -> Estimate:
         ratio = energy.ratio
     if ratio is None:
         return absent("times", "the reference was not run here")
+    if ratio.reason == "not-detailed":
+        return absent("times", "the ratio is not worked out in this report")
     if ratio.value is None:
         return absent("times", f"not comparable with the reference: {ratio.reason}")
     return Estimate(ratio.value, "times", ratio.low, ratio.high, ratio.confidence)

@@ -29,6 +29,7 @@ SENTENCES: tuple[tuple[str, str], ...] = (
     ("no-reference", "no reference is named"),
     ("no-reference-run", "the reference was not run here"),
     ("incomparable", "not comparable with the reference: <why.>"),
+    ("ratio-not-worked-out", "the ratio is not worked out in this report"),
     ("accuracy-unit", "the accuracy of this workload is in <own*>, the sheet asks for <asked*>"),
     # report/operating_cost, report/procurement_costs, report/sizing
     ("no-pue", "no operator-declared PUE: see the table of sensitivity"),

@@ -15,8 +15,8 @@ from npubench.record.store import Entry, Store
 from npubench.report.cited import cited
 from npubench.report.document import Document, Grid, Phrase, Section
 from npubench.report.procurement import build_procurement
+from npubench.report.procurement_lineup import line_up
 from npubench.report.procurement_loads import choose_loads
-from npubench.report.procurement_offers import line_up
 from npubench.report.requirements import read_sheet
 from npubench.report.scoring import score_all
 

@@ -19,7 +19,7 @@ from npubench.report import procurement_trust
 from npubench.report.audit_states import audits_of, failed_audits
 from npubench.report.document import Document, Grid, Mark, Notice, Phrase, Reason, Section, Told
 from npubench.report.procurement import build_procurement
-from npubench.report.procurement_offers import line_up
+from npubench.report.procurement_lineup import line_up
 from npubench.report.procurement_trust import CHECKS
 from npubench_reports.messages import load
 from npubench_reports.spoken import grid as spoken_grid

@@ -11,7 +11,8 @@ import pytest
 from npubench.analyze.estimate import Estimate
 from npubench.record.schema import Energy
 from npubench.record.store import Entry, Store
-from npubench.report.procurement_offers import line_up, ranks_of
+from npubench.report.procurement_lineup import line_up
+from npubench.report.procurement_offers import ranks_of
 from npubench.report.requirements import Sheet, read_sheet
 from npubench.report.scoring import Score, points_of, score_all
 

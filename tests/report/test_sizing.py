@@ -13,7 +13,7 @@ from npubench.contract.runspec import Scenario
 from npubench.record.schema import Energy
 from npubench.record.store import Entry, Store
 from npubench.report.operating_cost import Costs, read_costs
-from npubench.report.procurement_offers import line_up
+from npubench.report.procurement_lineup import line_up
 from npubench.report.sizing import Sized, size_all
 
 Add = Callable[..., Entry]
