@@ -21,7 +21,7 @@ def page(*roofs: Roofline, sweep: PowerSweep | None = None) -> Any:
     subjects = tuple(Subject(f"s{n}", f"card{n} · int8", f"card{n}", "b", "d", "int8", {}, "n", False) for n in range(4))
     cells = tuple(EnergyCell(f"s{n}", "run", "ok", (), "no-meter", (), roof) for n, roof in enumerate(roofs))
     rows = (EnergyRow("offline", "resnet", {}, cells),) if roofs else ()
-    empty: Any = ((),) * 5
+    empty: Any = ((),) * 4
     return ComparisonPage(
         "t", "", "0", ("smoke",), "", subjects, (), *empty, energy=rows, sweeps=(sweep,) if sweep is not None else ()
     )
