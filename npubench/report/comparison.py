@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 
 import numpy as np
 
-import npubench
 from npubench.analyze.estimate import Estimate
 from npubench.analyze.finding import Finding
 from npubench.analyze.metrics import HEADLINE
@@ -63,8 +61,6 @@ def build_page(
     systems = {record.system.system_id: SystemCard(record.system.system_id, system_rows(record)) for record in everything}
     return ComparisonPage(
         title=title,
-        made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        harness=npubench.__version__,
         grades=tuple(grade for grade in GRADES if any(record.spec.grade == grade for record in everything)),
         baseline=against,
         subjects=tuple(subjects),

@@ -291,8 +291,6 @@ class ComparisonPage:
     """Everything on one comparison. A page that holds a smoke-grade or simulated cell says so on top."""
 
     title: str
-    made_at: str
-    harness: str
     grades: tuple[str, ...]
     baseline: str
     subjects: tuple[Subject, ...]

@@ -22,9 +22,7 @@ def page(*roofs: Roofline, sweep: PowerSweep | None = None) -> Any:
     cells = tuple(EnergyCell(f"s{n}", "run", "ok", (), "no-meter", (), roof) for n, roof in enumerate(roofs))
     rows = (EnergyRow("offline", "resnet", {}, cells),) if roofs else ()
     empty: Any = ((),) * 4
-    return ComparisonPage(
-        "t", "", "0", ("smoke",), "", subjects, (), *empty, energy=rows, sweeps=(sweep,) if sweep is not None else ()
-    )
+    return ComparisonPage("t", ("smoke",), "", subjects, (), *empty, energy=rows, sweeps=(sweep,) if sweep is not None else ())
 
 
 @pytest.fixture

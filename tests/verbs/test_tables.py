@@ -69,7 +69,7 @@ def page_of(subjects: int, monkeypatch: pytest.MonkeyPatch, width: int) -> str:
     )
     every = Table("single-stream", "latency_p90", "ns", False, (Row("image-classification", {}, {}, 1, "top1", "ratio", cells),))
     one = Table("server", "query_rate", "queries/s", True, (Row("ocr-line", {}, {}, 1, "top1", "ratio", cells[:1]),))
-    tables.print_page(ComparisonPage("t", "", "", ("nightly",), "s0", people, (), (every, one), (), (), (), ()))
+    tables.print_page(ComparisonPage("t", ("nightly",), "s0", people, (), (every, one), (), (), ()))
     text: str = console.export_text()
     return text
 
