@@ -283,8 +283,6 @@ def hostile_page() -> ComparisonPage:
     return replace(
         page,
         title=evil("page"),
-        made_at=evil("made"),
-        harness=evil("harness"),
         subjects=subjects,
         grades=(evil("g"),),
         tables=(replace(table, rows=(row,), scenario=evil("scenario"), headline=evil("headline"), unit=evil("u")),),
