@@ -39,6 +39,8 @@ class Observed:
     cpu: dict[str, float] = field(default_factory=dict)
     #: What passed in this process over the window; see ``npubench.measure.client.account``.
     client: dict[str, Any] = field(default_factory=dict)
+    #: Bytes that the harness itself kept of outputs by the window's end, to look at them after it.
+    kept_bytes: int = 0
     #: Facts of how the device hangs on the host; see ``npubench.contract.facts``.
     captured: dict[str, str] = field(default_factory=dict)
     #: How many warm-up windows were run, whether the last two agree, and by how much they differ.

@@ -82,6 +82,7 @@ class Windows:
     pace: Pace = field(init=False)
     cpu: dict[str, float] = field(default_factory=dict)
     client: dict[str, Any] = field(default_factory=dict)
+    kept_bytes: int = 0
 
     def accuracy(self) -> Sink:
         """Run every sample once through the path that will be measured, and return the sink with all outputs."""
@@ -209,6 +210,8 @@ class Windows:
         window = self._window(self.load, name, outstanding, self.spec.checked_queries)
         self.client = client.account(counted, client.take(), client.harness_threads())
         after = os.times()
+        # A copy, and the outputs themselves until the window is over (see Sink.keep).
+        self.kept_bytes = 2 * sum(values.nbytes for _, outputs in window.kept for values in outputs.values())
         self.cpu = {
             "wall_s": (time.monotonic_ns() - wall) / 1e9,
             "user_s": after.user - before.user,

@@ -114,7 +114,7 @@ class Worker:
         with self._phase(Phase.AUDIT):
             write_trace(found.trace, self.folder / "trace.npz")
             write_checked(found, outputs, bundle, self.folder / "checked.npz")
-            observed.cpu, observed.client = windows.cpu, windows.client
+            observed.cpu, observed.client, observed.kept_bytes = windows.cpu, windows.client, windows.kept_bytes
             observed.captured = capture_device.facts(observed.device["details"], surroundings.ROOT)
             bench = None
             if self._guarding:

@@ -16,7 +16,7 @@ from npubench.analyze.courses import Course, read_courses
 from npubench.analyze.declaration import compare_declared
 from npubench.analyze.estimate import Estimate
 from npubench.analyze.finding import Finding, by_gravity
-from npubench.analyze.memory import DAMAGED, Memory, account_memory, judge_memory
+from npubench.analyze.memory import DAMAGED, Kept, Memory, account_memory, judge_memory
 from npubench.analyze.metrics import compute_metrics, find_drift, no_metrics
 from npubench.analyze.operators import Operators, account_operators
 from npubench.analyze.outputs import Score, compare_checked, score_outputs
@@ -193,7 +193,7 @@ def _verdict(
     power = judge_power(PowerFacts(spec.grade, accounts, courses, trace, ranging, unfixed_ranges(paths)))
     stability = find_stability(trace, scenario, observed.get("warm_up", {}))
     steady = judge_stability(stability, spec.grade)
-    memory = _memory(folder, trace)
+    memory = _memory(folder, trace, _kept(trace, stored, observed))
     grown = judge_memory(memory) if memory is not None else ()
     findings = by_gravity((*findings, *steady, *on_audits, *on_client, *differing, *power, *grown))
     grave = [finding for finding in findings if finding.severity == "invalid"]
@@ -229,7 +229,13 @@ def _client(
     return client, judge_client(ClientFacts(spec.grade, client, trace.window_ns, working(holders(counted, foreign))))
 
 
-def _memory(folder: Path, trace: Trace | None) -> Memory | None:
+def _kept(trace: Trace, stored: Mapping[str, Any], observed: Mapping[str, Any]) -> Kept | None:
+    """Return what the harness kept of outputs; ``None`` where the worker does not tell, as one of an older npubench."""
+    size = int(observed.get("kept_bytes") or 0)
+    return Kept(trace.done_ns[stored["rows"]], size) if size and "rows" in stored else None
+
+
+def _memory(folder: Path, trace: Trace | None, kept: Kept | None = None) -> Memory | None:
     """Account for the worker's memory; ``None`` where none was read, as in folders of an older npubench."""
     try:
         track = read_memory(folder / MEMORY)
@@ -237,7 +243,7 @@ def _memory(folder: Path, trace: Trace | None) -> Memory | None:
         return None
     except (OSError, ValueError):
         track = MemoryTrack(*(np.zeros(0, np.int64),) * 4, phases=(), reason=DAMAGED)
-    return account_memory(track, trace)
+    return account_memory(track, trace, kept)
 
 
 def _ranging_span(observed: Mapping[str, Any]) -> tuple[int, int] | None:

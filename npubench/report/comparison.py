@@ -35,21 +35,24 @@ def build_page(
     baseline: str | None = "",
     hardware: Hardware | None = None,
     courses: int | None = None,
+    *,
+    differing: bool = True,
 ) -> ComparisonPage:
     """Build a comparison of all subjects among ``entries``.
 
     Args:
         title: The page's title.
         entries: Runs, already narrowed to one measurement a cell (see ``select.latest``).
-        baseline: The subject that ratios are against, as its label or ``target/precision``; the first where it is empty, and
-            nobody where it is ``None``.
+        baseline: The subject that ratios are against, as its label, ``target/precision`` or key; the first where it is empty,
+            and nobody where it is ``None``.
         hardware: The hardware catalogue; the installed one where it is ``None``.
         courses: How many courses of power a place has at most; all for ``None``.
+        differing: Whether what differs between the subjects is looked for: of thousands of subjects it takes long.
     """
     groups = _by_subject(entries)
     subjects = _subjects(groups)
     first = subjects[0].key if subjects and baseline is not None else ""
-    against = next((s.key for s in subjects if baseline in names_of(s)), first)
+    against = next((s.key for s in subjects if baseline in (s.key, *names_of(s))), first)
     measured = {
         key: {cell: Measured(tuple(entry.record for entry in there), ()) for cell, there in group.items()}
         for key, group in groups.items()
@@ -67,7 +70,7 @@ def build_page(
         systems=tuple(systems.values()),
         tables=tables,
         distributions=_distributions(subjects, groups, seen),
-        differences=find_differences(records),
+        differences=find_differences(records) if differing else (),
         exclusions=tuple(sorted({exclusion for record in everything for exclusion in record.exclusions})),
         energy=energy_rows(subjects, measured, against, hardware if hardware is not None else shipped_hardware()),
         courses=power_courses(groups, courses),
@@ -110,13 +113,17 @@ def names_of(subject: Subject) -> tuple[str, str]:
     return subject.label, f"{subject.target}/{subject.precision}"
 
 
+def subject_key(record: Record) -> str:
+    """Return the key of the subject that a run is of: its system, target, precision and round."""
+    return "|".join((record.system.system_id, record.spec.target.name, record.spec.precision, record.spec.round))
+
+
 def _by_subject(entries: Sequence[Entry]) -> dict[str, Group]:
     """Group runs by subject, then by (workload, scenario); repeats of a cell stand together."""
     groups: dict[str, Group] = {}
     for entry in sorted(entries, key=lambda e: (e.record.spec.target.name, e.record.spec.precision, e.record.spec.repeat)):
         spec = entry.record.spec
-        key = "|".join((entry.record.system.system_id, spec.target.name, spec.precision, spec.round))
-        groups.setdefault(key, {}).setdefault((spec.workload, spec.load.scenario.value), []).append(entry)
+        groups.setdefault(subject_key(entry.record), {}).setdefault((spec.workload, spec.load.scenario.value), []).append(entry)
     return groups
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from npubench.analyze.estimate import Estimate
 from npubench.report.document import Cell, Column, Grid, Phrase, Text, Titles
 from npubench.report.page import Cell as Outcome
-from npubench.report.page import ComparisonPage, Subject, Table
+from npubench.report.page import ComparisonPage, EnergyCell, EnergyRow, Subject, Table
 from npubench.report.page import Row as Work
 from npubench.report.run_plots import Drawn
 
@@ -22,6 +22,9 @@ WORK = Phrase("document.column.workload")
 #: Where a title's beginning ends: what a workload is at length stands behind it.
 _REST = re.compile(r": | \(")
 
+#: An outcome with where it stands.
+Standing = tuple[Table, Work, Outcome]
+
 
 @dataclass(frozen=True)
 class Cast:
@@ -29,10 +32,15 @@ class Cast:
 
     page: ComparisonPage
 
+    @property
+    def all(self) -> ComparisonPage:
+        """Everything that was compared; the page itself where it goes into all of it."""
+        return self.page if self.page.whole is None else self.page.whole
+
     @cached_property
     def subjects(self) -> Mapping[str, Subject]:
-        """Subjects by key."""
-        return {subject.key: subject for subject in self.page.subjects}
+        """All subjects by key, those of the page first."""
+        return {subject.key: subject for subject in (*self.page.subjects, *self.all.subjects)}
 
     @property
     def baseline(self) -> str:
@@ -42,9 +50,9 @@ class Cast:
     @cached_property
     def titles(self) -> Mapping[str, Titles]:
         """Workloads' titles by name, short where no two begin alike."""
-        whole = {row.workload: row.title for table in self.page.tables for row in table.rows}
+        whole = {row.workload: row.title for table in self.all.tables for row in table.rows}
         whole |= {each.workload: each.title for each in self.page.distributions if each.workload not in whole}
-        whole |= {each.workload: each.title for each in self.page.energy if each.workload not in whole}
+        whole |= {each.workload: each.title for each in self.all.energy if each.workload not in whole}
         starts = {name: {tongue: _beginning(text) for tongue, text in texts.items()} for name, texts in whole.items()}
         alike = Counter((tongue, text) for texts in starts.values() for tongue, text in texts.items())
         return {
@@ -77,7 +85,17 @@ class Cast:
     @cached_property
     def runs(self) -> Mapping[tuple[str, str, str], tuple[str, ...]]:
         """Runs by scenario, workload and subject."""
-        return {(t.scenario, r.workload, c.subject): runs_of(c.run_id) for t in self.page.tables for r in t.rows for c in r.cells}
+        return {(t.scenario, r.workload, c.subject): runs_of(c.run_id) for t, r, c in self.all_outcomes}
+
+    @cached_property
+    def outcomes(self) -> Sequence[Standing]:
+        """Every outcome that the page goes into."""
+        return [(table, row, cell) for table, row in self.places() for cell in row.cells]
+
+    @cached_property
+    def all_outcomes(self) -> Sequence[Standing]:
+        """Every outcome there is."""
+        return [(table, row, cell) for table in self.all.tables for row in table.rows for cell in row.cells]
 
     def places(self) -> Iterator[tuple[Table, Work]]:
         """Yield every workload in every scenario."""
@@ -85,9 +103,35 @@ class Cast:
             for row in table.rows:
                 yield table, row
 
-    def cells(self, key: str) -> list[tuple[Table, Work, Outcome]]:
-        """Return the outcomes of a subject."""
-        return [(table, row, cell) for table, row in self.places() for cell in row.cells if cell.subject == key]
+    def cells(self, key: str) -> Sequence[Standing]:
+        """Return the outcomes of a subject that the page goes into."""
+        return self._by_subject.get(key, [])
+
+    def all_cells(self, key: str) -> Sequence[Standing]:
+        """Return all outcomes of a subject."""
+        return self._all_by_subject.get(key, [])
+
+    @cached_property
+    def _by_subject(self) -> Mapping[str, Sequence[Standing]]:
+        return _by_subject(self.outcomes)
+
+    @cached_property
+    def _all_by_subject(self) -> Mapping[str, Sequence[Standing]]:
+        return _by_subject(self.all_outcomes)
+
+    @cached_property
+    def energy(self) -> Mapping[str, Sequence[tuple[EnergyRow, EnergyCell]]]:
+        """All that is known of energy, by subject."""
+        found: dict[str, list[tuple[EnergyRow, EnergyCell]]] = {}
+        for row in self.all.energy:
+            for cell in row.cells:
+                found.setdefault(cell.subject, []).append((row, cell))
+        return found
+
+    @cached_property
+    def all_places(self) -> int:
+        """How many places there are."""
+        return sum(len(table.rows) for table in self.all.tables)
 
     def others(self) -> list[Subject]:
         """Return the subjects that stand beside the baseline."""
@@ -112,7 +156,11 @@ class Cast:
 
     def look(self, key: str) -> int:
         """Return the number of a subject's look."""
-        return [*self.subjects].index(key)
+        return self._looks[key]
+
+    @cached_property
+    def _looks(self) -> Mapping[str, int]:
+        return {key: n for n, key in enumerate(self.subjects)}
 
     def work(self, workload: str) -> Cell:
         """Return a workload as it heads a group of rows."""
@@ -125,6 +173,13 @@ class Cast:
     def place(self, workload: str, scenario: str) -> Phrase:
         """Return a place as a heading."""
         return Phrase("comparison.place", self.where(workload, scenario))
+
+
+def _by_subject(outcomes: Sequence[Standing]) -> dict[str, list[Standing]]:
+    found: dict[str, list[Standing]] = {}
+    for outcome in outcomes:
+        found.setdefault(outcome[2].subject, []).append(outcome)
+    return found
 
 
 def runs_of(text: str) -> tuple[str, ...]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from npubench.analyze.estimate import Estimate
 from npubench.plan.grades import GRADES
 from npubench.record.account import EXCLUSIONS
 from npubench.report import page
 from npubench.report.comparison_cast import WHOM, Cast, named, runs_of
+from npubench.report.comparison_others import count_detailed
 from npubench.report.comparison_scenarios import why_of
+from npubench.report.detail import MOST_MISSING, first_names
 from npubench.report.document import (
     Block,
     Cell,
@@ -43,6 +45,8 @@ TERMS = (
     "accuracy",
     "operations",
 )
+#: As many values of what differs are shown where not all cells are detailed: a row an item, a column a subject.
+MOST_DIFFERING = 10_000
 STATUSES = ("ok", "invalid", "failed", "skipped")
 VERDICTS = ("better", "worse", "indistinguishable", "not-comparable")
 
@@ -51,20 +55,31 @@ def missing_section(cast: Cast) -> Section:
     """Return who lacks what, and why: what was not run, has no value, or no energy."""
     if not cast.page.tables:
         return Section("missing", Phrase("comparison.missing.heading"))
-    rows = tuple(_missing(cast))
+    rows, whole = tuple(_missing(cast)), cast.page.whole is None
     lead = Notice("note", Phrase("comparison.missing.none")) if not rows else Paragraph((Phrase("comparison.missing.lead"),))
+    scope = () if whole else (Phrase("procurement.others.missing", count_detailed(cast)),)
     columns = (Column(Phrase("procurement.column.place")), Column(WHOM), Column(Phrase("document.column.reason")))
-    grid = Grid("missing", Phrase("comparison.missing.caption"), columns, rows)
-    return Section("missing", Phrase("comparison.missing.heading"), (lead, grid) if rows else (lead,))
+    kept = rows if whole else rows[:MOST_MISSING]
+    grid = Grid("missing", Phrase("comparison.missing.caption"), columns, kept, (*scope, *left_out(rows, kept)))
+    blocks = (lead, grid) if rows else (lead, *(Paragraph((each,)) for each in scope))
+    return Section("missing", Phrase("comparison.missing.heading"), blocks)
+
+
+def left_out(rows: Sequence[object], kept: Sequence[object]) -> tuple[Phrase, ...]:
+    """Return the sentence that says how many rows are not shown; none where all are."""
+    return (Phrase("procurement.others.rows", {"count": len(rows) - len(kept)}),) if len(rows) > len(kept) else ()
 
 
 def _missing(cast: Cast) -> Iterator[Row]:
+    there: dict[tuple[str, str], set[str]] = {}
+    for table, row, cell in cast.all_outcomes:
+        there.setdefault((table.scenario, row.workload), set()).add(cell.subject)
     for table, row in cast.places():
         place = Cell(cast.place(row.workload, table.scenario))
-        there = {cell.subject for cell in row.cells}
-        gone = [subject.label for subject in cast.page.subjects if subject.key not in there]
+        run = there.get((table.scenario, row.workload), set())
+        gone = [subject.label for subject in cast.page.subjects if subject.key not in run]
         if gone:
-            yield Row(place, (Cell(Text(", ".join(gone))), Cell(Reason("not run"))))
+            yield Row(place, (Cell(Text(first_names(gone, cast.page.whole is None))), Cell(Reason("not run"))))
         for cell in row.cells:
             if cell.headline is None or cell.headline.value is None:
                 runs = runs_of(cell.run_id)
@@ -84,21 +99,23 @@ def differences_section(cast: Cast) -> Section:
     if not subjects:
         return Section("differences", Phrase("section.differences"))
     blocks: list[Block] = [_subjects(cast)]
-    if cast.page.differences:
+    whole = cast.page.whole is None
+    kept = cast.page.differences if whole else cast.page.differences[: MOST_DIFFERING // len(subjects)]
+    scope = () if whole else (Phrase("procurement.others.missing", count_detailed(cast)),)
+    if kept:
         rows = tuple(
             Row(
                 Cell(Phrase("procurement.difference", {"what": each.what})),
                 tuple(Cell(_value(each.what, each.values.get(subject.key, ""))) for subject in subjects),
             )
-            for each in cast.page.differences
+            for each in kept
         )
         columns = (Column(Phrase("document.column.item")), *(Column(Text(subject.label)) for subject in subjects))
-        blocks.append(Paragraph((Phrase("differences.lead"),)))
-        blocks.append(
-            Grid("differences", Phrase("comparison.differences.caption"), columns, rows, (Phrase("comparison.differences.dash"),))
-        )
+        blocks.append(Paragraph((Phrase("differences.lead"), *scope)))
+        remarks = (Phrase("comparison.differences.dash"), *left_out(cast.page.differences, kept))
+        blocks.append(Grid("differences", Phrase("comparison.differences.caption"), columns, rows, remarks))
     elif len(subjects) > 1:
-        blocks.append(Paragraph((Phrase("differences.none"),)))
+        blocks.append(Paragraph((Phrase("differences.none"), *scope)))
     return Section("differences", Phrase("section.differences"), tuple(blocks))
 
 

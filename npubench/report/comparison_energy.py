@@ -39,7 +39,7 @@ def energy_section(cast: Cast) -> Section:
     heading = Phrase("section.energy")
     if not cast.page.energy:
         return Section("energy", heading)
-    if not any(cell.lines for row in cast.page.energy for cell in row.cells):
+    if not any(cell.lines for row in cast.all.energy for cell in row.cells):
         return Section("energy", heading, (Notice("note", Phrase("comparison.energy.connect")),))
     blocks: list[Block] = [
         Paragraph((Phrase("comparison.energy.lead"), Phrase("comparison.energy.policy", {"policy": POLICY}))),

@@ -7,30 +7,29 @@ from collections.abc import Iterable, Mapping
 
 from npubench.analyze.finding import Finding, by_gravity
 from npubench.report import page
-from npubench.report.comparison_cast import Cast, runs_of
+from npubench.report.comparison_cast import Cast, Standing, runs_of
+from npubench.report.comparison_others import count_detailed
+from npubench.report.detail import first_names
 from npubench.report.document import Block, Cell, Column, Grid, Mark, Notice, Paragraph, Phrase, Row, Section, Sign, Text, Told
 
 #: The sign beside a severity; notes have none.
 SIGNS: Mapping[str, Sign] = {"invalid": "fail", "warning": "open"}
 
-#: A run's outcome with where it stands.
-_Outcome = tuple[page.Table, page.Row, page.Cell]
-
 
 def findings_section(cast: Cast) -> Section:
     """Return all findings."""
-    outcomes = [(table, row, cell) for table, row in cast.places() for cell in row.cells]
-    if not outcomes:
+    if not cast.all_outcomes:
         return Section("findings", Phrase("section.findings"))
-    rules = _rules(outcomes)
+    rules = _rules(cast.all_outcomes)
     if not rules.rows:
         return Section("findings", Phrase("section.findings"), (Notice("note", Phrase("comparison.findings.none")),))
-    blocks: list[Block] = [Paragraph((Phrase("comparison.findings.lead"),)), rules]
-    blocks += [grid for grid in (_doubts(cast, outcomes), _notes(cast, outcomes)) if grid.rows]
+    cut = () if cast.page.whole is None else (Phrase("comparison.others.findings", count_detailed(cast)),)
+    blocks: list[Block] = [Paragraph((Phrase("comparison.findings.lead"), *cut)), rules]
+    blocks += [grid for grid in (_doubts(cast), _notes(cast)) if grid.rows]
     return Section("findings", Phrase("section.findings"), tuple(blocks))
 
 
-def _rules(outcomes: Iterable[_Outcome]) -> Grid:
+def _rules(outcomes: Iterable[Standing]) -> Grid:
     """Return the rules that raised findings, the grave ones first, with how many outcomes each is of."""
     everything = [(finding, cell) for _, _, cell in outcomes for finding in cell.findings]
     counts: Counter[str] = Counter()
@@ -65,10 +64,10 @@ def _severity(finding: Finding) -> Mark | Phrase:
     return Mark(SIGNS[finding.severity], word) if finding.severity in SIGNS else word
 
 
-def _doubts(cast: Cast, outcomes: Iterable[_Outcome]) -> Grid:
+def _doubts(cast: Cast) -> Grid:
     """Return everything that makes a run invalid or doubtful, run by run."""
     rows = []
-    for table, row, cell in outcomes:
+    for table, row, cell in cast.outcomes:
         words = {**cast.where(row.workload, table.scenario), "label": cast.subjects[cell.subject].label}
         group = Cell(Phrase("comparison.findings.of", words), runs_of(cell.run_id))
         rows += [
@@ -85,24 +84,24 @@ def _doubts(cast: Cast, outcomes: Iterable[_Outcome]) -> Grid:
     )
 
 
-def _notes(cast: Cast, outcomes: Iterable[_Outcome]) -> Grid:
+def _notes(cast: Cast) -> Grid:
     """Return the notes, each once with all runs that it holds for: most hold for many at once."""
     found: dict[tuple[str, ...], Finding] = {}
-    who: dict[tuple[str, ...], list[page.Cell]] = {}
-    total = 0
-    for _, _, cell in outcomes:
-        total += 1
+    who: dict[tuple[str, ...], dict[int, page.Cell]] = {}
+    for n, (_, _, cell) in enumerate(cast.outcomes):
         for finding in cell.findings:
             if finding.severity == "note":
                 same = (finding.rule, finding.observed, finding.required, finding.advice)
                 found.setdefault(same, finding)
-                if cell not in who.setdefault(same, []):
-                    who[same].append(cell)
+                who.setdefault(same, {})[n] = cell
     rows = []
     for which, finding in found.items():
-        runs = tuple(run for cell in who[which] for run in runs_of(cell.run_id))
-        labels = ", ".join(dict.fromkeys(cast.subjects[cell.subject].label for cell in who[which]))
-        whole = len(who[which]) == total
+        there = who[which].values()
+        runs = tuple(run for cell in there for run in runs_of(cell.run_id))
+        names = [*dict.fromkeys(cast.subjects[cell.subject].label for cell in there)]
+        labels = first_names(names, cast.page.whole is None)
+        # Of the others nothing is said here, so that it is of every run only where there are no others.
+        whole = cast.page.whole is None and len(there) == len(cast.outcomes)
         applies = Phrase("comparison.findings.everywhere") if whole else Phrase("comparison.findings.some", {"labels": labels})
         rows.append(Row(Cell(Told(finding, "rule")), (*_told(finding), Cell(applies, () if whole else runs))))
     return Grid(

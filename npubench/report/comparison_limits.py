@@ -42,7 +42,10 @@ def sweeps_section(cast: Cast) -> Section:
     for n, sweep in enumerate(cast.page.sweeps, start=1):
         blocks.append(_sweep(cast, sweep, f"sweep-{n}"))
         blocks += _sweep_plots(cast, sweep, f"sweep-{n}")
-    lead = (Paragraph((Phrase("comparison.sweep.lead"),)),) if blocks else ()
+    lead: tuple[Block, ...] = (Paragraph((Phrase("comparison.sweep.lead"),)),) if blocks else ()
+    shown, known = len(cast.page.sweeps), len(cast.all.sweeps)
+    if shown < known:
+        lead = (*lead, Notice("note", Phrase("comparison.others.sweeps", {"shown": shown, "all": known})))
     return Section("sweeps", Phrase("comparison.sweep.heading"), (*lead, *blocks))
 
 

@@ -102,12 +102,12 @@ def _work(cast: Cast, row: page.Row) -> Cell:
 
 def _cells(row: page.Row, cell: page.Cell, compared: bool, unranked: bool) -> Iterator[Cell]:
     runs = runs_of(cell.run_id)
-    yield Cell(_headline(cell), runs)
+    yield Cell(headline_of_cell(cell), runs)
     if compared:
         yield _ratio(cell, runs)
         yield Cell(None if cell.ratio is None else verdict_mark(cell.ratio), runs, _p(cell.ratio))
     if not unranked:
-        yield Cell(_rank(cell), runs)
+        yield Cell(rank_of(cell), runs)
     yield _accuracy(row, cell, runs)
     word = Phrase("comparison.state", {"status": cell.status, "grade": cell.grade})
     # Where there is no headline, why the run is not valid stands in its place.
@@ -115,7 +115,8 @@ def _cells(row: page.Row, cell: page.Cell, compared: bool, unranked: bool) -> It
     yield Cell(_doubts(cell), runs)
 
 
-def _headline(cell: page.Cell) -> Estimate:
+def headline_of_cell(cell: page.Cell) -> Estimate:
+    """Return an outcome's headline, or why there is none."""
     if cell.headline is not None:
         return cell.headline
     return absent("", cell.reason or f"the run is {cell.status}")
@@ -137,7 +138,8 @@ def _p(ratio: page.Ratio | None) -> Phrase | None:
     return Phrase("comparison.p", {"p": float(f"{ratio.p_value:.2g}")}) if ratio.p_value >= 1e-4 else Phrase("comparison.p.tiny")
 
 
-def _rank(cell: page.Cell) -> Mark | Phrase:
+def rank_of(cell: page.Cell) -> Mark | Phrase:
+    """Return an outcome's rank, or why it has none."""
     if cell.rank is not None:
         word = Phrase("procurement.rank", {"rank": cell.rank})
         return Mark("best", word) if cell.rank == 1 else word

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from npubench.analyze.estimate import Estimate, absent
 from npubench.plan.grades import GRADES
 from npubench.report.comparison_cast import WHOM, Cast, runs_of
+from npubench.report.comparison_others import scale_notices
+from npubench.report.detail import first_names
 from npubench.report.document import (
     Axis,
     Block,
@@ -100,6 +102,7 @@ def summary_section(cast: Cast) -> Section:
     level = purpose(cast)
     if level in _GRAVITY:
         blocks.append(Notice(_GRAVITY[level], Phrase(f"comparison.purpose.{level}")))
+    blocks += scale_notices(cast)
     if level == "empty":
         return Section("summary", Phrase("document.summary"), tuple(blocks))
     speed = {subject.key: speed_of(cast, subject.key) for subject in cast.others()} if cast.baseline else {}
@@ -115,7 +118,7 @@ def summary_section(cast: Cast) -> Section:
 
 def purpose(cast: Cast) -> str:
     """Return what a comparison may be used for: its lowest grade, and no more than its valid runs of real devices allow."""
-    outcomes = [(cell, cast.subjects[cell.subject]) for _, row in cast.places() for cell in row.cells]
+    outcomes = [(cell, cast.subjects[cell.subject]) for _, _, cell in cast.all_outcomes]
     if not outcomes:
         return "empty"
     if all(subject.simulated for _, subject in outcomes):
@@ -141,17 +144,19 @@ def speed_of(cast: Cast, key: str) -> Against:
 
 
 def efficiency_of(cast: Cast, key: str) -> Against:
-    """Return a subject's ratios of samples a joule, by the one domain and evidence that has most of them."""
+    """Return a subject's ratios of samples a joule, by the one domain and evidence that has most of them, of all its runs.
+
+    They take no trace; named are the runs that the page goes into.
+    """
     if cast.subjects[key].simulated:
         return SIMULATED
     lines = [
         ((row.workload, row.scenario), cell, line)
-        for row in cast.page.energy
-        for cell in row.cells
-        if cell.subject == key
+        for row, cell in cast.energy.get(key, ())
         for line in cell.lines
         if line.ratio is not None
     ]
+    detailed = {(row.workload, table.scenario) for table, row, _ in cast.cells(key)}
     reason = _reason((line.ratio for _, _, line in lines if line.ratio is not None), "no energy was measured")
     counts = Counter(
         (line.domain, line.evidence) for _, _, line in lines if line.ratio is not None and line.ratio.value is not None
@@ -163,7 +168,7 @@ def efficiency_of(cast: Cast, key: str) -> Against:
     known = {place: line.ratio for place, _, line in chosen if line.ratio is not None and line.ratio.value is not None}
     return Against(
         ratios=known,
-        runs={place: runs_of(cell.run_id) for place, cell, _ in chosen},
+        runs={place: runs_of(cell.run_id) if place in detailed else () for place, cell, _ in chosen},
         reason=reason,
         reasons={place: _reason([line.ratio], "") for place, _, line in chosen if place not in known and line.ratio is not None},
         domain=kind[0],
@@ -191,12 +196,12 @@ def _sentences(cast: Cast, speed: Mapping[str, Against], thrift: Mapping[str, Ag
     """Return the decision in words: who is certainly faster or slower, who reaches the policy's aim, and what the runs are."""
     found = []
     if cast.baseline:
-        scope: dict[str, str | int] = {"subjects": len(cast.page.subjects), "places": len([*cast.places()])}
+        scope: dict[str, str | int] = {"subjects": len(cast.all.subjects), "places": cast.all_places}
         scope["baseline"] = cast.subjects[cast.baseline].label
         found.append(Phrase("comparison.summary.scope", scope))
         found += _speeds(cast, speed)
         found.append(_policy(cast, thrift))
-    statuses = Counter(cell.status for _, row in cast.places() for cell in row.cells)
+    statuses = Counter(cell.status for _, _, cell in cast.all_outcomes)
     counts = {name: statuses[name] for name in ("ok", "invalid", "failed", "skipped")}
     found.append(Phrase("comparison.summary.runs", {"all": statuses.total(), **counts}))
     return found
@@ -211,7 +216,7 @@ def _speeds(cast: Cast, speed: Mapping[str, Against]) -> list[Phrase]:
             kind = "mixed" if better and worse else "faster" if better else "slower" if worse else "same"
             groups.setdefault(kind, []).append(cast.subjects[key].label)
     named = [
-        Phrase(f"comparison.summary.{kind}", {"names": ", ".join(groups[kind])})
+        Phrase(f"comparison.summary.{kind}", {"names": first_names(groups[kind], cast.page.whole is None)})
         for kind in ("faster", "mixed", "same", "slower")
         if kind in groups
     ]
@@ -221,7 +226,8 @@ def _speeds(cast: Cast, speed: Mapping[str, Against]) -> list[Phrase]:
 def _policy(cast: Cast, thrift: Mapping[str, Against]) -> Phrase:
     met = [cast.subjects[key].label for key, each in thrift.items() if each.ratios and each.met == len(each.ratios)]
     if met:
-        return Phrase("comparison.summary.policy-met", {"names": ", ".join(met), "policy": POLICY})
+        names = first_names(met, cast.page.whole is None)
+        return Phrase("comparison.summary.policy-met", {"names": names, "policy": POLICY})
     if any(each.ratios for each in thrift.values()):
         return Phrase("comparison.summary.policy-not-met", {"policy": POLICY})
     return Phrase("comparison.summary.policy-unknown")
@@ -230,7 +236,7 @@ def _policy(cast: Cast, thrift: Mapping[str, Against]) -> Phrase:
 def _decision(cast: Cast, speed: Mapping[str, Against], thrift: Mapping[str, Against]) -> Grid:
     """Return a row a subject: speed and efficiency against the baseline, and what must be known of its runs."""
     # Where no watt was measured a sentence says so, and a column of reasons would say it again for each.
-    powered = any(cell.lines for row in cast.page.energy for cell in row.cells)
+    powered = any(cell.lines for row in cast.all.energy for cell in row.cells)
     columns: list[Column] = []
     if cast.baseline:
         columns += [Column(Phrase("comparison.column.speed"), True), Column(Phrase("document.column.verdict"))]
@@ -246,8 +252,9 @@ def _decision(cast: Cast, speed: Mapping[str, Against], thrift: Mapping[str, Aga
             cells += _compared(speed.get(subject.key), _verdict, Against.span)
         if cast.baseline and powered:
             cells += _compared(thrift.get(subject.key), _aim, _by)
-        valid = sum(cell.status == "ok" for _, _, cell in mine)
-        cells.append(Cell(Phrase("comparison.valid", {"valid": valid, "all": len(mine)})))
+        every = cast.all_cells(subject.key)
+        valid = sum(cell.status == "ok" for _, _, cell in every)
+        cells.append(Cell(Phrase("comparison.valid", {"valid": valid, "all": len(every)})))
         cells.append(Cell(caveat(cast, subject)))
         rows.append(Row(cast.name(subject.key, runs), tuple(cells)))
     return Grid(
@@ -308,16 +315,18 @@ def _aim(against: Against) -> Mark:
 
 def caveat(cast: Cast, subject: Subject) -> Phrase:
     """Return the gravest thing that must be known of a subject's runs: one, the first of a fixed order."""
-    cells = [cell for _, _, cell in cast.cells(subject.key)]
-    places = len([*cast.places()])
-    energy = [cell for row in cast.page.energy for cell in row.cells if cell.subject == subject.key]
+    cells = [cell for _, _, cell in cast.all_cells(subject.key)]
+    # The others have no ratio.
+    detailed = [cell for _, _, cell in cast.cells(subject.key)]
+    places = cast.all_places
+    energy = [cell for _, cell in cast.energy.get(subject.key, ())]
     states = Counter(cell.status for cell in cells) | Counter(cell.unranked for cell in cells)
     for name, number, of in (
         ("simulated", int(subject.simulated), len(cells)),
         *((name, states[name], len(cells)) for name in ("failed", "invalid", "smoke", "skipped", "host-operators", "incomplete")),
         ("not-run", places - len(cells), places),
         ("no-energy", sum(not cell.lines for cell in energy), len(cells)),
-        ("unlike", sum(bool(cell.ratio and cell.ratio.unlike) for cell in cells), len(cells)),
+        ("unlike", sum(bool(cell.ratio and cell.ratio.unlike) for cell in detailed), len(detailed)),
         ("warnings", sum(any(finding.severity == "warning" for finding in cell.findings) for cell in cells), len(cells)),
     ):
         if number > 0:

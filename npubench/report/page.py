@@ -90,6 +90,11 @@ class Cell:
     unranked: str
     findings: tuple[Finding, ...]
 
+    @property
+    def decides(self) -> str:
+        """Why nothing may be decided by it, as an id of ``unranked``; empty where it may."""
+        return "" if self.unranked in ("single", "different-work", "different-grade", "different-bound") else self.unranked
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -288,7 +293,11 @@ class PowerCourse:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonPage:
-    """Everything on one comparison. A page that holds a smoke-grade or simulated cell says so on top."""
+    """Everything on one comparison. A page that holds a smoke-grade or simulated cell says so on top.
+
+    ``whole`` is there where the page goes into a part of the cells (``comparison_detail``): everything, with the same ranks, and
+    without what takes a trace.
+    """
 
     title: str
     grades: tuple[str, ...]
@@ -302,3 +311,4 @@ class ComparisonPage:
     energy: tuple[EnergyRow, ...] = ()
     courses: tuple[PowerCourse, ...] = ()
     sweeps: tuple[PowerSweep, ...] = ()
+    whole: ComparisonPage | None = None

@@ -37,7 +37,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """All pairs of two selections, what only one side has, and everything that differs between the sides."""
+    """All pairs of two selections, what only one side has, and everything that differs between the sides.
+
+    ``left_out`` is how many further pairs there are that were not asked for.
+    """
 
     a: str
     b: str
@@ -45,10 +48,16 @@ class Pairs:
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     differences: tuple[Difference, ...]
+    left_out: int = 0
 
 
-def pair(a: Selection, b: Selection) -> Pairs:
+def pair(a: Selection, b: Selection, most: int | None = None) -> Pairs:
     """Pair by workload and scenario, and by precision, target and system where neither side fixes them.
+
+    Args:
+        a: One side.
+        b: The other.
+        most: As many pairs are compared, the first by workload and scenario: each takes two traces; all for ``None``.
 
     Raises:
         InputError: A side has several runs for one cell, and they are not repeats of one plan entry.
@@ -60,19 +69,21 @@ def pair(a: Selection, b: Selection) -> Pairs:
         if not fixed & {"system", "store"}:
             keys.append("system")
     left, right = (_cells(selection, keys) for selection in (a, b))
+    both = [cell for cell in left if cell in right]
     labels = ("A: " + a.text, "B: " + b.text) if a.text == b.text else (a.text, b.text)
     return Pairs(
         a=labels[0],
         b=labels[1],
-        pairs=tuple(_pair(cell, keys, left[cell], right[cell]) for cell in left if cell in right),
+        pairs=tuple(_pair(cell, keys, left[cell], right[cell]) for cell in both[:most]),
         only_a=tuple(" · ".join(cell) for cell in left if cell not in right),
         only_b=tuple(" · ".join(cell) for cell in right if cell not in left),
         differences=find_differences(
             {
-                labels[0]: [entry.record for cell in left if cell in right for entry in left[cell]],
-                labels[1]: [entry.record for cell in right if cell in left for entry in right[cell]],
+                labels[0]: [entry.record for cell in both for entry in left[cell]],
+                labels[1]: [entry.record for cell in both for entry in right[cell]],
             }
         ),
+        left_out=len(both[most:]) if most is not None else 0,
     )
 
 

@@ -8,18 +8,13 @@ from dataclasses import replace
 from npubench.plan.hardware import Hardware, shipped_hardware
 from npubench.record.store import Entry
 from npubench.report.cited import cited
+from npubench.report.detail import MOST_DETAILED
 from npubench.report.differences import MISSING
 from npubench.report.document import Cell, Column, Document, Fact, Grid, Paragraph, Phrase, Row, Section, Text
 from npubench.report.frame import banners, make_document
 from npubench.report.operating_cost import Costs
 from npubench.report.procurement_costs import cost_sections
-from npubench.report.procurement_detail import (
-    MOST_DETAILED,
-    choose_unlisted,
-    count_detailed,
-    interest_of,
-    some_names,
-)
+from npubench.report.procurement_detail import choose_unlisted, count_detailed, interest_of, some_names
 from npubench.report.procurement_lineup import line_up
 from npubench.report.procurement_offers import Lineup
 from npubench.report.procurement_others import others_section

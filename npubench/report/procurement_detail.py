@@ -1,7 +1,7 @@
 """What a report of many candidates goes into: a reader decides among a few, and nobody reads thousands of rows.
 
-Up to :data:`MOST_DETAILED` cells (a candidate in a place) are all detailed. Of more, each place (a workload in a scenario) has
-its share: the reference, the candidates that the cost file has a price of, the ranked ones by rank, then the rest by how near
+Up to ``detail.MOST_DETAILED`` cells (a candidate in a place) are all detailed. Of more, each place (a workload in a scenario)
+has its share: the reference, the candidates that the cost file has a price of, the ranked ones by rank, then the rest by how near
 they are to having one. All others are counted, ranked and scored with these, by what their records say; they have a row in
 ``procurement_others``, and no trace or reading of theirs is opened but for a ratio that the requirement sheet asks for, of the
 first :data:`MOST_RATIOS` by the same order.
@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from npubench.analyze.metrics import HEADLINE
 from npubench.contract.runspec import Scenario
+from npubench.report.detail import MOST_NAMES, first_names, order_of_cell, share_out
 from npubench.report.operating_cost import Costs
 from npubench.report.page import Subject
 from npubench.report.procurement_offers import Lineup, Place, Spot, Standing
@@ -21,21 +21,14 @@ from npubench.report.requirements import Sheet
 from npubench.report.run_plots import MOST
 from npubench.report.scoring import Score
 
-#: As many cells are detailed. A cell takes 10 to 15 kB of HTML with its costs, and a report is to stay below 5 MB with all that
-#: covers every candidate, which takes up to 2 MB.
-MOST_DETAILED = 200
 #: As many ratios that the requirement sheet asks for are worked out from traces, detailed or not: each takes 4 ms.
 MOST_RATIOS = 600
 #: As many pictures are drawn where not all cells are detailed: each takes 8 to 12 kB, and its figures stand in tables as well.
 MOST_PICTURES = 80
-#: A place that is detailed has the reference and at least one to stand beside it.
-LEAST = 2
 #: As many candidates have a row in the tables of candidates (summary, scores, trust, sizing) where not all cells are detailed.
 MOST_CANDIDATES = 100
 #: As many lines of the requirement sheet, over all candidates, are worked out on the page where not all cells are detailed.
 MOST_LINES = 1000
-#: As many names stand one after the other in a sentence or cell where not all cells are detailed; how many more is said.
-MOST_NAMES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +71,13 @@ def interest_of(sheet: Sheet | None, costs: Costs | None) -> Interest:
 def choose_detail(
     spots: Sequence[Spot], reference: str, subjects: Iterable[Subject], interest: Interest, most: int
 ) -> frozenset[tuple[Place, str]]:
-    """Return what is detailed, as (place, candidate's key): ``most`` cells at most, each place its share.
+    """Return what is detailed, as (place, candidate's key): ``most`` cells at most, each place its share (``detail.share_out``).
 
-    Places take turns, first with :data:`LEAST` cells, then with one at a time, so that one with fewer leaves its share to the
-    others. Where there is not enough for all, those come first that the buyer has asked about, then those with most candidates.
+    Where there is not enough for all, those places come first that the buyer has asked about, then those with most candidates.
     """
     priced = frozenset(subject.key for subject in subjects if subject.target in interest.targets)
     orders = {spot.place: _order(spot, reference, priced) for spot in spots}
-    turn = [spot.place for spot in _in_turn(spots, interest)]
-    shares = dict.fromkeys(orders, 0)
-    left, step = most, LEAST
-    while left > 0 and (open_ := [place for place in turn if shares[place] < len(orders[place])]):
-        for place in open_:
-            more = min(step, left, len(orders[place]) - shares[place])
-            shares[place] += more
-            left -= more
-        step = 1
-    return frozenset((place, offer) for place, order in orders.items() for offer in order[: shares[place]])
+    return share_out(orders, [spot.place for spot in _in_turn(spots, interest)], most)
 
 
 def choose_drawn(spots: Sequence[Spot], interest: Interest, most: int) -> frozenset[Place]:
@@ -117,29 +100,12 @@ def _in_turn(spots: Iterable[Spot], interest: Interest) -> list[Spot]:
 
 def _order(spot: Spot, reference: str, priced: frozenset[str]) -> list[str]:
     """Return the candidates of a place by how much a buyer wants to see of them."""
-    sign = -1.0 if HEADLINE[Scenario(spot.place[1])].higher_is_better else 1.0
 
     def key(standing: Standing) -> tuple[object, ...]:
-        headline = standing.cell.headline
-        value = None if headline is None else headline.value
-        return (
-            standing.offer != reference,
-            standing.offer not in priced,
-            standing.rank is None,
-            standing.rank or _distance(standing),
-            value is None,
-            0.0 if value is None else sign * value,
-            standing.offer,
-        )
+        order = order_of_cell(standing.cell, standing.rank, spot.place[1])
+        return (standing.offer != reference, standing.offer not in priced, *order)
 
     return [standing.offer for standing in sorted(spot.standings, key=key)]
-
-
-def _distance(standing: Standing) -> int:
-    """Return how far one without a rank is from having one: valid, valid but not to decide by, with figures, without."""
-    if standing.cell.status == "ok":
-        return 1 if standing.decides else 0
-    return ("invalid", "failed", "skipped").index(standing.cell.status) + 2
 
 
 def choose_unlisted(lineup: Lineup, scores: Sequence[Score], interest: Interest) -> frozenset[str]:
@@ -177,9 +143,7 @@ def order_of(score: Score) -> tuple[bool, int, int, float, float]:
 
 def some_names(lineup: Lineup, names: Sequence[str]) -> str:
     """Return names one after the other: all of them where the report goes into everything, else the first and how many more."""
-    if lineup.whole or len(names) <= MOST_NAMES:
-        return ", ".join(names)
-    return ", ".join([*names[:MOST_NAMES], f"… (+{len(names) - MOST_NAMES})"])
+    return first_names(names, lineup.whole)
 
 
 def detailed_runs(standings: Iterable[Standing]) -> tuple[str, ...]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from npubench.analyze.estimate import Estimate
 from npubench.contract.options import nearest
@@ -16,15 +14,13 @@ from npubench.record.store import Entry
 from npubench.report.alike import unlike_among
 from npubench.report.comparison import build_page
 from npubench.report.course import power_courses
+from npubench.report.detail import unread
 from npubench.report.page import ComparisonPage, Subject
 from npubench.report.procurement_detail import MOST_PICTURES, MOST_RATIOS, Interest, choose_detail, choose_drawn
 from npubench.report.procurement_loads import Measurement, choose_loads, load_of
 from npubench.report.procurement_offers import Lineup, Place, Spot, Standing, ranks_of
 from npubench.report.ratio import compare, read_measured
 from npubench.report.run_plots import MOST
-
-#: The folder of a run whose files are not looked at: whatever is asked for there cannot be opened.
-_NOWHERE = Path(os.devnull)
 
 
 def line_up(
@@ -56,8 +52,7 @@ def line_up(
     interest = interest or Interest()
     cut = most is not None and len(measured) > most
     label = _reference_label(reference, chosen) if reference else None
-    unread = [replace(entry, folder=_NOWHERE) for entry in chosen] if cut else chosen
-    page = build_page("", unread, label, hardware, 0 if cut else MOST)
+    page = build_page("", unread(chosen) if cut else chosen, label, hardware, 0 if cut else MOST)
     base = page.baseline if reference else ""
     by_run = {(e.record.system.system_id, e.record.run_id): e for e in chosen}
     systems = {subject.key: subject.system_id for subject in page.subjects}

@@ -65,9 +65,7 @@ class Standing:
     @property
     def decides(self) -> str:
         """Why nothing may be decided by it, as an id of ``unranked``; empty where it may."""
-        return (
-            "" if self.cell.unranked in ("single", "different-work", "different-grade", "different-bound") else self.cell.unranked
-        )
+        return self.cell.decides
 
     @property
     def trouble(self) -> str:

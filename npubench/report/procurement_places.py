@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from npubench.analyze.estimate import Estimate, absent
 from npubench.analyze.roofline import Roofline
+from npubench.report.detail import MOST_MISSING
 from npubench.report.document import (
     Block,
     Cell,
@@ -32,9 +33,6 @@ from npubench.report.verdicts import conditions, policy_mark, status_mark, times
 
 #: The percentiles that are shown beside each other.
 TAIL = ("latency_p50", "latency_p90", "latency_p99", "latency_p999", "latency_max")
-
-#: As many rows on what is missing are shown where not all cells are detailed; how many more is said.
-MOST_MISSING = 300
 
 #: The six metrics of ITU-T F.748.11, in its order.
 SIX = ("latency", "throughput", "power", "efficiency", "utilisation", "accuracy")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 
 from npubench.contract.options import nearest
 from npubench.errors import InputError, StoreError
 from npubench.record.store import Entry, Store, Unreadable
-from npubench.report.comparison import build_page, names_of
+from npubench.report.comparison import names_of
+from npubench.report.comparison_detail import build_detailed_page
 from npubench.report.comparison_document import build_comparison
 from npubench.report.page import ComparisonPage
 from npubench.report.select import latest
@@ -16,7 +18,7 @@ from npubench.verbs.console import data, err
 from npubench.verbs.documents import asked_formats, write_document
 from npubench.verbs.rooflines import print_rooflines
 from npubench.verbs.sweeps import print_sweeps
-from npubench.verbs.tables import print_page
+from npubench.verbs.tables import print_page, print_shown, shorten_page
 from npubench.verbs.watts import print_energy
 
 
@@ -27,14 +29,22 @@ def write_report(store: Path, out: Path | None, formats: str, baseline: str, sui
         InputError: No such baseline, format or language, or a file cannot be written.
     """
     wanted = asked_formats(formats, out)
-    page, entries = compare_all(stored_entries(store, suite), baseline, suite, "--baseline ")
+    entries: Sequence[Entry] = stored_entries(store, suite)
+    # They are needed to the end; looked through for garbage again and again, thousands of them take seconds.
+    gc.freeze()
+    page, entries = compare_all(entries, baseline, suite, "--baseline ")
+    document = build_comparison(page, entries)
+    # A renderer takes as much memory again, and the document stands without them.
+    del entries
     # Written before anything is printed, so that an error stands alone; said after it, so that scripts find the paths.
     paths: list[str] = []
-    write_document(build_comparison(page, entries), wanted, language, out, store, say=paths.append)
-    print_page(page)
-    print_energy(page)
-    print_sweeps(page)
-    print_rooflines(page)
+    write_document(document, wanted, language, out, store, say=paths.append)
+    shown = shorten_page(page)
+    print_page(shown)
+    print_energy(shown)
+    print_sweeps(shown)
+    print_rooflines(shown)
+    print_shown(page, shown)
     data("\n".join(paths))
     return 0
 
@@ -53,8 +63,8 @@ def compare_all(entries: Sequence[Entry], baseline: str, suite: str, option: str
     """
     chosen = latest(entries)
     names = sorted({entry.record.spec.suite for entry in entries})
-    page = build_page(suite or ", ".join(names), chosen, baseline)
-    known = [name for subject in page.subjects for name in names_of(subject)]
+    page = build_detailed_page(suite or ", ".join(names), chosen, baseline)
+    known = [name for subject in (page.whole or page).subjects for name in names_of(subject)]
     if baseline and baseline not in known:
         raise InputError(f"{option}'{baseline}': no such subject{nearest(baseline, known[1::2])}")
     return page, chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rich.console import JustifyMethod
 from rich.markup import escape
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from npubench.analyze.estimate import Estimate
 from npubench.report import page as page_data
+from npubench.report.comparison_detail import choose_cells, narrowed_page
 from npubench.report.page import Cell, ComparisonPage, Ratio
 from npubench.report.pairs import Pairs
 from npubench.report.words import figure_text
@@ -25,6 +27,11 @@ _VERDICTS = {
 
 #: What a table across needs, characters: its first column, and a figure with ratio and accuracy.
 _WORKLOAD_WIDTH, _CELL_WIDTH = 24, 22
+
+#: Of a comparison that does not go into everything, so many cells are printed: with power and rooflines some 300 lines.
+MOST_CELLS = 40
+#: As many pairs are compared to be printed, and as many cells that one side alone has.
+MOST_PAIRS, MOST_ALONE = 100, 30
 
 #: Why a pair is not comparable, in words; a reason that is a sentence already stands for itself.
 REASONS = {
@@ -59,7 +66,7 @@ def print_page(page: ComparisonPage) -> None:
     labels = {subject.key: subject.label for subject in page.subjects}
     if "smoke" in page.grades:
         out.print("[yellow]▲ grade smoke: shows that it works; never ranked, never published[/]")
-    if any(subject.simulated for subject in page.subjects):
+    if any(subject.simulated for subject in (page.whole or page).subjects):
         out.print("[yellow]▲ SIMULATED devices are on this page; they are no hardware and never ranked[/]")
     for table in page.tables:
         # A subject that this scenario was not asked of has no column.
@@ -70,6 +77,23 @@ def print_page(page: ComparisonPage) -> None:
     compared = page.subjects[0].label if not page.baseline else labels.get(page.baseline, "")
     if len(page.subjects) > 1:
         out.print(f"[dim]× is against {compared}, more is better; ≈ means not distinguishable; accuracy in parentheses[/]")
+
+
+def shorten_page(page: ComparisonPage) -> ComparisonPage:
+    """Return what is printed of a comparison that does not go into everything: so few cells that a person can read them."""
+    return page if page.whole is None else narrowed_page(page, choose_cells(page, MOST_CELLS))
+
+
+def print_shown(page: ComparisonPage, shown: ComparisonPage) -> None:
+    """Print how much of a comparison stands above, and where the rest is; nothing where it is all of it."""
+    if page.whole is None:
+        return
+    few, some, known = (sum(len(row.cells) for table in each.tables for row in table.rows) for each in (shown, page, page.whole))
+    out.print(
+        f"[yellow]▲ {few:,} of {known:,} outcomes are shown here:[/] the baseline and the best of each place; ranks count all. "
+        f"The report goes into {some:,} of them and counts all; 'npubench serve' shows each, and --suite narrows.",
+        soft_wrap=True,
+    )
 
 
 def _across(table: page_data.Table, subjects: Mapping[str, str]) -> Table:
@@ -114,6 +138,23 @@ def _cell(cell: Cell | None) -> str:
     if cell.accuracy is not None and cell.accuracy.value is not None:
         text += f" [dim]({cell.accuracy.value:.3g})[/]"
     return text
+
+
+def shorten_pairs(pairs: Pairs) -> Pairs:
+    """Return two sides with no more cells of one side alone than a person can read."""
+    return replace(pairs, only_a=pairs.only_a[:MOST_ALONE], only_b=pairs.only_b[:MOST_ALONE])
+
+
+def print_paired(pairs: Pairs, shown: Pairs) -> None:
+    """Print how many pairs and cells of one side alone are not shown above; nothing where all are."""
+    gone = (
+        ("pairs", pairs.left_out),
+        ("cells that only A has", len(pairs.only_a) - len(shown.only_a)),
+        ("cells that only B has", len(pairs.only_b) - len(shown.only_b)),
+    )
+    said = ", ".join(f"{count:,} {what}" for what, count in gone if count)
+    if said:
+        out.print(f"[yellow]▲ not shown here:[/] {said}; --json has all of them", soft_wrap=True)
 
 
 def print_pairs(pairs: Pairs) -> None:

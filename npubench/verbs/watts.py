@@ -39,7 +39,7 @@ _POLICY = {
 
 def print_energy(page: ComparisonPage) -> None:
     """Print one table a scenario and workload, a line a subject, domain and evidence; or what would have to be connected."""
-    if not any(cell.lines for row in page.energy for cell in row.cells):
+    if not any(cell.lines for row in (page.whole or page).energy for cell in row.cells):
         if page.energy:
             out.print(f"[dim]{escape(CONNECT)}[/]", soft_wrap=True)
         return

@@ -12,7 +12,7 @@ from npubench.analyze.finding import Finding
 from npubench.contract.runspec import Scenario
 from npubench.record.schema import Energy
 from npubench.record.store import Entry, Store
-from npubench.report import procurement_detail, procurement_others, ratio
+from npubench.report import others, procurement_detail, ratio
 from npubench.report.cited import cited
 from npubench.report.document import Document, Grid, Notice, Paragraph, Phrase, Plot, Row, Section
 from npubench.report.operating_cost import Costs, read_costs
@@ -238,13 +238,13 @@ def test_the_rest_has_a_row_each_and_nothing_vanishes(many: list[Entry]) -> None
 
 
 def test_of_very_many_there_are_counts(many: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(procurement_others, "MOST_LISTED", 5)
+    monkeypatch.setattr(others, "MOST_LISTED", 5)
     document = build(many, most=4)
     # All, ranked, valid without a rank, invalid, failed, skipped; with findings.
     assert rows(document, "others") == [["Tiny · Single stream", "6", "5", "0", "1", "0", "0", "2"]]
     assert "6 cells are not detailed, more than the 5" in said(document)
     assert "npubench serve" in said(document, "ko")
-    monkeypatch.setattr(procurement_others, "MOST_LISTED", 1)
+    monkeypatch.setattr(others, "MOST_LISTED", 0)
     assert [row[:2] for row in rows(build(many, most=4), "others")] == [["Single stream", "6"]]
 
 

@@ -14,12 +14,14 @@ from npubench.plan.workload import workload_names
 from npubench.record.keys import read_trust
 from npubench.record.store import Entry, Store
 from npubench.record.verify import verify
+from npubench.report.comparison_document import build_comparison
 from npubench.report.document import Document
 from npubench.report.feedback import build_feedback
 from npubench.report.nightly import build_nightly
 from npubench.report.operating_cost import read_costs
 from npubench.report.procurement import build_procurement
 from npubench.report.requirements import read_sheet
+from npubench.verbs.report import compare_all
 from npubench_reports.document_html import render
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +59,13 @@ def procurement(entries: list[Entry]) -> Document:
     )
 
 
+def comparison(entries: list[Entry]) -> Document:
+    page, chosen = compare_all(entries, "onnxruntime/fp32", "", "--baseline ")
+    return build_comparison(page, chosen)
+
+
 BUILDERS: dict[str, Callable[[list[Entry]], Document]] = {
+    "comparison": comparison,
     "procurement": procurement,
     "feedback": lambda entries: build_feedback(entries, "openvino", layers=()),
     "nightly": lambda entries: build_nightly(entries, subject=SUBJECT),
