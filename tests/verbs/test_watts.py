@@ -39,7 +39,7 @@ def line(**changes: Any) -> EnergyLine:
 def page(*cells: EnergyCell) -> Any:
     subjects = [SimpleNamespace(key=cell.subject, label=f"{cell.subject} · int8") for cell in cells]
     rows = (EnergyRow("offline", "probe", {}, cells),) if cells else ()
-    return SimpleNamespace(subjects=subjects, energy=rows)
+    return SimpleNamespace(subjects=subjects, energy=rows, whole=None)
 
 
 def cell(subject: str, *lines: EnergyLine, kind: str = "") -> EnergyCell:
