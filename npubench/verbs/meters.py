@@ -91,7 +91,8 @@ def _check_apart(meters: Sequence[MeterSpec], place: str) -> None:
                 raise SuiteError(
                     f"{place}: meter.{meter.name}: reads what meter.{other.name} reads, and both would be added up; take one out"
                 )
-            if meter.kind == other.kind == "scpi" and meter.settings.get("address") == other.settings.get("address"):
+            address = meter.settings.get("address")
+            if meter.kind == other.kind == "scpi" and address is not None and address == other.settings.get("address"):
                 raise SuiteError(
                     f"{place}: meter.{meter.name}.settings.address: meter.{other.name} has it too, and an instrument is set up "
                     'for one input in a run: read the sum of its inputs by element = "SIGMA", or give each its own targets'

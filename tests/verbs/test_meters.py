@@ -144,6 +144,19 @@ def test_one_instrument_is_not_set_up_for_two_inputs_in_a_run(host: Any, covered
     assert 'element = "SIGMA"' in sentence
 
 
+@pytest.mark.parametrize("settings", [{}, {"address": ["192.0.2.7"]}])
+def test_an_address_that_is_none_is_what_is_said(host: Any, covered: Any, settings: dict[str, Any]) -> None:
+    profile = {"profile": "yokogawa-wt300"}
+    two = host({
+        name: {"kind": "scpi", "domain": "wall", "settings": {**settings, **profile, "element": n}}
+        for n, name in enumerate(("left", "right")[: 1 if settings else 2], start=1)
+    })  # fmt: skip
+    sentence = complaint(two, covered(two))
+    assert "meter.left.settings" in sentence
+    assert "address" in sentence
+    assert "has it too" not in sentence
+
+
 def test_meters_of_one_instrument_are_tried_one_after_the_other() -> None:
     """Most instruments take one connection, and all have one set-up."""
     most, accepted = 0, 0

@@ -70,9 +70,10 @@ def try_meters(specs: Sequence[MeterSpec], deadline_s: float = DEADLINE_S) -> li
 
     Meters at one address come one after the other: an instrument has one set-up, and often takes one connection.
     """
-    together: dict[object, list[MeterSpec]] = {}
+    together: dict[str, list[MeterSpec]] = {}
     for spec in specs:
-        together.setdefault(spec.settings.get("address", spec.name), []).append(spec)
+        # As text: a wrong address may be anything that TOML can say, and its own meter complains of it.
+        together.setdefault(str(spec.settings.get("address", spec.name)), []).append(spec)
 
     def in_turn(there: Sequence[MeterSpec]) -> list[Trial]:
         return [_answer(spec, _start(spec), deadline_s) for spec in there]
